@@ -3,5 +3,6 @@
 
 pub mod error;
 pub mod interrupt;
+pub mod process;
 
 pub use error::{Error, Kind, Result};
