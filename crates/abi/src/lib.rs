@@ -16,6 +16,8 @@
 //! - the size is in the ioctl's number, so a changed struct is a new ioctl, and the old one gets `ENOTTY`.
 
 #![no_std]
+// Kbuild says `no_std` on the command line already.
+#![allow(unused_attributes)]
 
 pub mod ioctl;
 pub mod simblk;

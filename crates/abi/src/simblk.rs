@@ -29,7 +29,7 @@
 
 use core::mem::size_of;
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::ioctl::Ioctl;
 
@@ -93,7 +93,8 @@ pub const REQ_SIZE: Ioctl = Ioctl::read_write::<ReqSize>(IOCTL_TYPE, 5);
 /// is too short for it (the count is told all the same).
 pub const GET_BLK: Ioctl = Ioctl::read_write::<GetBlk>(IOCTL_TYPE, 6);
 /// [`SetBlk`]: the answer to a held request. `ESTALE` if no request with that id is held, `EINVAL` for a wrong
-/// answer: not one entry per logical page in the order of [`GET_BLK`], a page beyond the end, or one new page given twice.
+/// answer: not one entry per logical page in the order of [`GET_BLK`], a page beyond the end, one new page given
+/// twice, or a new page that another entry still reads from.
 pub const SET_BLK: Ioctl = Ioctl::read_write::<SetBlk>(IOCTL_TYPE, 7);
 /// [`SetTimeout`]: how long a disk waits for an answer. `EINVAL` for 0 or more than [`MAX_TIMEOUT_MS`].
 pub const SET_TIMEOUT: Ioctl = Ioctl::write::<SetTimeout>(IOCTL_TYPE, 8);
@@ -295,6 +296,7 @@ mod tests {
     extern crate std;
     use super::*;
     use std::collections::BTreeSet;
+    use zerocopy::{FromBytes, IntoBytes};
 
     const CONTROL: [Ioctl; 9] =
         [CREATE, REMOVE, LIST, INFO, REGISTER, REQ_SIZE, GET_BLK, SET_BLK, SET_TIMEOUT];
