@@ -76,10 +76,13 @@ impl Error {
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let source = source.into();
-        if let Some(io) = source.downcast_ref::<std::io::Error>() {
-            if matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
-                self.0.kind = Kind::NoSpace;
-            }
+        let full = |io: &std::io::Error| {
+            matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+        };
+        if source.downcast_ref::<std::io::Error>().is_some_and(full)
+            || source.downcast_ref::<Self>().is_some_and(|e| e.kind() == Kind::NoSpace)
+        {
+            self.0.kind = Kind::NoSpace;
         }
         self.0.source = Some(source);
         self

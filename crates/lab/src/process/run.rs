@@ -67,7 +67,7 @@ impl Command<'_> {
     pub fn run(self) -> Result<()> {
         let line = self.line();
         let kind = self.kind;
-        let (status, tail) = Run::start(self, None)?.to_end()?;
+        let (status, tail) = Run::start(self, None)?.complete()?;
         check(&line, kind, status, tail)
     }
 
@@ -76,7 +76,7 @@ impl Command<'_> {
         let line = self.line();
         let kind = self.kind;
         let mut kept = Kept::default();
-        let (status, tail) = Run::start(self, Some(&mut kept))?.to_end()?;
+        let (status, tail) = Run::start(self, Some(&mut kept))?.complete()?;
         check(&line, kind, status, tail)?;
         Ok(kept.stdout)
     }
@@ -84,7 +84,7 @@ impl Command<'_> {
     /// Runs it to its end and returns all it said, whatever its exit code.
     pub fn output(self) -> Result<Output> {
         let mut kept = Kept::default();
-        let (status, _) = Run::start(self, Some(&mut kept))?.to_end()?;
+        let (status, _) = Run::start(self, Some(&mut kept))?.complete()?;
         Ok(Output { status, stdout: kept.stdout, stderr: kept.stderr })
     }
 
@@ -172,7 +172,7 @@ impl<'a, 'k> Run<'a, 'k> {
     }
 
     /// Any way out but the last ends the child, by dropping it.
-    fn to_end(mut self) -> Result<(ExitStatus, Vec<String>)> {
+    fn complete(mut self) -> Result<(ExitStatus, Vec<String>)> {
         let deadline = self.limit.map(|l| (Instant::now() + l, l));
         let mut ended: Option<(ExitStatus, Instant)> = None;
         while self.pipes.iter().any(|p| p.file.is_some()) && ended.is_none_or(|(_, at)| at.elapsed() < DRAIN)
