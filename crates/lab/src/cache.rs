@@ -22,7 +22,7 @@ mod manifest;
 use std::path::{Path, PathBuf};
 
 pub use self::clean::{Cleaned, Usage};
-pub use self::entry::{Entry, Lease};
+pub use self::entry::{Entry, Guard, Lease};
 use crate::error::{Context, Error, Kind, Result};
 
 /// The folder that holds what was made before.
@@ -57,6 +57,17 @@ impl Cache {
         let dir = self.root.join(kind);
         std::fs::create_dir_all(&dir).context(Kind::Lab, || format!("cannot make {}", dir.display()))?;
         Ok(Entry::new(dir, key.name()))
+    }
+
+    /// A folder of this kind and key that is worked in again and again (a build, apt's state), for one user at a
+    /// time: others wait until the [`Guard`] is dropped. It has no manifest: whoever uses it must be able to go on
+    /// from any state that an interrupt leaves.
+    pub fn workspace(&self, kind: &str, key: &Key, what: &str) -> Result<(PathBuf, Guard)> {
+        let entry = self.entry(kind, key)?;
+        let guard = entry.hold_alone(what)?;
+        let path = entry.path();
+        std::fs::create_dir_all(&path).context(Kind::Lab, || format!("cannot make {}", path.display()))?;
+        Ok((path, guard))
     }
 
     /// An error of [`Kind::NoSpace`] unless `bytes` are free where the cache is; `what` needs them.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Kernels, root file systems, machines and guests as values.
 
+pub mod apt;
 pub mod cache;
 pub mod error;
 pub mod interrupt;

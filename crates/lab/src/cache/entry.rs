@@ -28,6 +28,12 @@ pub struct Lease {
     _lock: Lock,
 }
 
+/// Holds a workspace for its user alone.
+#[derive(Debug)]
+pub struct Guard {
+    _lock: Lock,
+}
+
 impl Deref for Lease {
     type Target = Path;
     fn deref(&self) -> &Path {
@@ -82,6 +88,10 @@ impl Entry {
                 .context(Kind::Lab, || format!("cannot make {}", path.display()))?;
             make(&path)
         })
+    }
+
+    pub(super) fn hold_alone(&self, what: &str) -> Result<Guard> {
+        Ok(Guard { _lock: Lock::take(&self.beside(LOCK), Hold::Alone, what)? })
     }
 
     fn get_or(&self, what: &str, make: impl FnOnce(&Self) -> Result<()>) -> Result<Lease> {
