@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Kernels, root file systems, machines and guests as values.
 
+pub mod accel;
 pub mod apt;
 pub mod cache;
 pub mod error;
+mod files;
 pub mod interrupt;
+pub mod kernel;
 pub mod klog;
+pub mod modules;
 pub mod process;
 pub mod progress;
+pub mod rootfs;
+pub mod toolchain;
+pub mod version;
 
 pub use error::{Error, Kind, Result};
+pub use kernel::{Kernel, KernelSpec, Profile};

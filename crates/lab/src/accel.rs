@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How the guest's processor is run: by KVM where that works, else by emulation (TCG).
+//!
+//! A `/dev/kvm` that exists proves nothing: in a container or a nested machine it may refuse to open, or accept
+//! a guest and never run it. So KVM is probed by running a guest: a boot sector of a few bytes that ends QEMU
+//! through its debug-exit device, with a deadline. The answer is remembered for this QEMU, this boot of the
+//! host and this user; without KVM, one line on stderr says so, because a figure taken under emulation is
+//! another figure.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Cache, Key};
+use crate::error::{Context, Error, Kind, Result};
+use crate::files;
+use crate::process::Command;
+use crate::progress;
+
+/// What the caller wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Accel {
+    /// KVM if it works here, else TCG.
+    #[default]
+    Auto,
+    /// KVM or an error.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// What a guest runs under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// The host kernel's virtual machines.
+    Kvm,
+    /// QEMU's emulation: about ten times slower, works everywhere.
+    Tcg,
+}
+
+impl Engine {
+    /// QEMU's `-accel` and `-cpu` arguments. Under TCG each guest processor has a thread of its own.
+    pub fn qemu_args(self) -> [&'static str; 4] {
+        match self {
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        }
+    }
+
+    /// A time-out that is right for KVM, for this engine.
+    pub fn scale(self, time: Duration) -> Duration {
+        match self {
+            Self::Kvm => time,
+            Self::Tcg => time * 5,
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        })
+    }
+}
+
+/// How long the probe's guest may take; it needs about 0.2 s.
+const DEADLINE: Duration = Duration::from_secs(4);
+/// QEMU's exit status after `out 0xf4, 0x2a`: twice the value plus one.
+const ALIVE: i32 = 0x2a * 2 + 1;
+
+/// What the probe saw.
+#[derive(Debug, Serialize, Deserialize)]
+enum Probe {
+    Works,
+    Fails(String),
+}
+
+/// What a guest under `qemu` (the program, and how it is started) will run under. An error if KVM was asked
+/// for and does not work.
+pub fn choose(wanted: Accel, qemu: &Path) -> Result<Engine> {
+    if wanted == Accel::Tcg {
+        return Ok(Engine::Tcg);
+    }
+    match (remembered(qemu)?, wanted) {
+        (Probe::Works, _) => Ok(Engine::Kvm),
+        (Probe::Fails(why), Accel::Kvm) => {
+            Err(Error::new(Kind::Need, format!("KVM does not work here: {why}"))
+                .with_help("leave --accel out (or give --accel tcg) to run under emulation"))
+        }
+        (Probe::Fails(why), _) => {
+            progress::note(format!("running under emulation (TCG), several times slower: {why}"));
+            Ok(Engine::Tcg)
+        }
+    }
+}
+
+/// The probe's answer for this QEMU, this /dev/kvm and this boot of the host, asked once.
+fn remembered(qemu: &Path) -> Result<Probe> {
+    let Ok(device) = std::fs::metadata("/dev/kvm") else {
+        return Ok(Probe::Fails("this machine has no /dev/kvm".into()));
+    };
+    let cache = Cache::open()?;
+    let key = Key::new("kvm")
+        .with("boot", files::read(Path::new("/proc/sys/kernel/random/boot_id"))?)
+        .with("device", format!("{device:?}"))
+        .with("user", rustix::process::geteuid().as_raw().to_string())
+        .with("qemu", qemu.as_os_str().as_encoded_bytes())
+        .with("qemu file", format!("{:?}", std::fs::metadata(qemu).ok()));
+    let lease = cache.entry("accel", &key)?.get_or_make("the probe of KVM", |dir| {
+        let text = serde_json::to_string(&probe(qemu, dir)?)
+            .context(Kind::Lab, || "cannot write the probe's answer")?;
+        files::write(&dir.join("probe.json"), text)
+    })?;
+    let text = files::read(&lease.join("probe.json"))?;
+    serde_json::from_str(&text).context(Kind::Lab, || "the remembered probe of KVM cannot be read")
+}
+
+fn probe(qemu: &Path, dir: &Path) -> Result<Probe> {
+    if let Err(e) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        return Ok(Probe::Fails(format!("/dev/kvm cannot be opened ({e})")));
+    }
+    let sector = dir.join("boot.img");
+    files::write(&sector, boot_sector())?;
+    let result = Command::new(qemu)
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-m",
+            "32",
+            "-machine",
+            "pc",
+        ])
+        .args(Engine::Kvm.qemu_args())
+        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
+        .args(["-drive", &format!("file={},format=raw,if=floppy,readonly=on", sector.display())])
+        .deadline(DEADLINE)
+        .output();
+    match result {
+        Ok(output) if output.status.code() == Some(ALIVE) => Ok(Probe::Works),
+        Ok(output) => {
+            Ok(Probe::Fails(format!("a guest under KVM did not run ({})", last_line(&output.stderr))))
+        }
+        Err(e) if e.kind() == Kind::Timeout => Ok(Probe::Fails(format!(
+            "a guest under KVM did not run a few instructions in {} s",
+            DEADLINE.as_secs()
+        ))),
+        Err(e) => Err(e),
+    }
+}
+
+fn last_line(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    text.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("QEMU said nothing").trim().to_owned()
+}
+
+/// A floppy's first sector: `mov al, 0x2a; out 0xf4, al; hlt` and a jump back to the hlt.
+fn boot_sector() -> Vec<u8> {
+    let mut sector = vec![0; 1440 << 10];
+    sector[..7].copy_from_slice(&[0xb0, 0x2a, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd]);
+    sector[510..512].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_sector_has_the_firmwares_signature() {
+        let sector = boot_sector();
+        assert_eq!((sector.len(), &sector[510..512]), (1_474_560, &[0x55, 0xaa][..]));
+    }
+
+    #[test]
+    fn emulation_is_given_more_time() {
+        let second = Duration::from_secs(1);
+        assert!(Engine::Tcg.scale(second) > Engine::Kvm.scale(second));
+    }
+
+    #[test]
+    fn the_boot_sector_ends_qemu_under_emulation() {
+        let Some(qemu) = crate::process::find_program("qemu-system-x86_64") else {
+            eprintln!("skipped: no system QEMU");
+            return;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("boot.img");
+        std::fs::write(&image, boot_sector()).unwrap();
+        let output = Command::new(qemu)
+            .args(["-nodefaults", "-display", "none", "-no-reboot", "-m", "32", "-machine", "pc"])
+            .args(Engine::Tcg.qemu_args())
+            .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
+            .args(["-drive", &format!("file={},format=raw,if=floppy,readonly=on", image.display())])
+            .deadline(Duration::from_secs(30))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(ALIVE), "{output:?}");
+    }
+}
