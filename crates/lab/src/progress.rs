@@ -81,6 +81,7 @@ pub struct Job {
     lines: bool,
     total: u64,
     at: u64,
+    resumed: u64,
     told: Instant,
 }
 
@@ -94,7 +95,7 @@ impl Job {
         if mode == Mode::Lines {
             note(format!("{title}..."));
         }
-        Self { title, begun: now, bar, lines: mode == Mode::Lines, total: 0, at: 0, told: now }
+        Self { title, begun: now, bar, lines: mode == Mode::Lines, total: 0, at: 0, resumed: 0, told: now }
     }
 
     /// How many steps there are, if that is known or well guessed.
@@ -126,6 +127,16 @@ impl Job {
         self.set(self.at + 1);
     }
 
+    /// So many steps had been done before this job began: they count, but tell nothing about its pace.
+    pub fn resume_at(&mut self, at: u64) {
+        self.at = at;
+        self.resumed = at;
+        if let Some(bar) = &self.bar {
+            bar.set_position(at);
+            bar.reset_eta();
+        }
+    }
+
     /// What it is at just now, as in a file's name: beside the bar, never a line of its own.
     pub fn detail(&self, text: &str) {
         if let Some(bar) = &self.bar {
@@ -143,7 +154,7 @@ impl Job {
 
     fn report(&self) -> String {
         let elapsed = self.begun.elapsed();
-        match left(self.at, self.total, elapsed) {
+        match left(self.at - self.resumed, self.total.saturating_sub(self.resumed), elapsed) {
             Some(left) => {
                 format!("{}: {} of about {}, some {} left", self.title, self.at, self.total, seconds(left))
             }

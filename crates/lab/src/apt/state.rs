@@ -135,23 +135,29 @@ impl State {
 
     /// Says what could not be fetched, and sorts out what is no fault of the network.
     fn unreachable(&self, error: Error, what: &str) -> Error {
-        let tail = std::error::Error::source(&error).and_then(|s| s.downcast_ref::<Failure>());
-        let said = |words: &str| tail.is_some_and(|f| f.tail.iter().any(|l| l.contains(words)));
-        if tail.is_none() || error.kind() == Kind::NoSpace {
-            return error;
-        }
+        let failure = std::error::Error::source(&error).and_then(|s| s.downcast_ref::<Failure>());
+        let Some(failure) = failure.filter(|_| error.kind() != Kind::NoSpace) else { return error };
+        let cause = essence(failure);
         let (mirror, suites) = (&self.mirror, &self.suites);
-        if said("Unable to locate package") || said("has no installation candidate") || said("was not found")
-        {
-            let message = format!("{what}: the suites {suites} of {mirror} do not have it");
-            return Error::new(Kind::NotFound, message)
-                .with_help("a mirror that is a snapshot of the past lacks newer suites and packages")
-                .with_source(error);
+        let missing = ["Unable to locate package", "has no installation candidate", "was not found"];
+        if missing.iter().any(|words| cause.tail.iter().any(|line| line.contains(words))) {
+            return Error::new(
+                Kind::NotFound,
+                format!("{what}: the suites {suites} of {mirror} do not have it"),
+            )
+            .with_help("a mirror that is a snapshot of the past lacks newer suites and packages")
+            .with_source(cause);
         }
         Error::new(Kind::Network, format!("cannot fetch {what} from {mirror} ({suites})"))
-            .with_help("check the network and apt's proxy settings, then run the same command again: what is in the cache stays")
-            .with_source(error)
+            .with_help("check the network and apt's proxy settings, then run the same command again")
+            .with_source(cause)
     }
+}
+
+/// apt's own first errors, without its report of each file.
+fn essence(failure: &Failure) -> Failure {
+    let errors = failure.tail.iter().filter(|l| l.starts_with("E:") || l.starts_with("W:"));
+    Failure { status: failure.status, tail: errors.take(4).cloned().collect() }
 }
 
 /// `dlstatus:ITEM:PERCENT:TEXT` is apt's report for machines.

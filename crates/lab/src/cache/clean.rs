@@ -5,9 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Cache;
-use super::entry::{Entry, LOCK, MANIFEST, STAGING, remove, staging_in};
+use super::entry::{Entry, LOCK, MANIFEST, STAGING, staging_in};
 use super::lock::{Hold, Lock};
 use crate::error::{Context, Kind, Result};
+use crate::files::remove;
 
 /// What was removed, and what was not because somebody uses it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::lock::{Hold, Lock};
 use super::manifest;
 use crate::error::{Context, Error, Kind, Result};
+use crate::files::remove;
 use crate::progress;
 
 pub(super) const STAGING: &str = ".staging-";
@@ -88,6 +89,15 @@ impl Entry {
                 .context(Kind::Lab, || format!("cannot make {}", path.display()))?;
             make(&path)
         })
+    }
+
+    /// As [`get_or_resume`](Self::get_or_resume), but `make` always runs: for what depends on files that may change under
+    /// us.
+    pub fn refresh(&self, what: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<Lease> {
+        let lock = Lock::take(&self.beside(LOCK), Hold::Alone, what)?;
+        self.forget()?;
+        drop(lock);
+        self.get_or_resume(what, make)
     }
 
     pub(super) fn hold_alone(&self, what: &str) -> Result<Guard> {
@@ -172,19 +182,4 @@ pub(super) fn staging_in(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
         }
     }
     Ok(found)
-}
-
-/// Removes a file or a folder with all it holds, if it is there.
-pub(super) fn remove(path: &Path) -> Result<()> {
-    let result = match path.symlink_metadata() {
-        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match result {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(e).context(Kind::Lab, || format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Kernels with Rust, built from source with our configuration, once.
+//!
+//! No distribution's kernel serves: none ships the metadata that Rust modules compile against. So the lab
+//! builds one: source ([`source`]), configuration that is verified ([`config`]), objects ([`build`]). It takes
+//! minutes, so the result is cached by everything that went in, a build goes on where an interrupt stopped it,
+//! and [`Kernel::ensure`] returns at once the next time.
+//!
+//! On disk an entry is `build/` (kbuild's `O=` folder, what modules compile against), `modules/` (the tree
+//! `lib/modules/RELEASE`, with depmod's files), `kernel.json` and `build.log`. The objects that only the kernel's own
+//! link needed are removed: half a gigabyte becomes a fifth of that.
+
+mod build;
+mod config;
+mod install;
+mod kconfig;
+mod menu;
+mod recipe;
+mod source;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use self::config::Fragment;
+pub use self::menu::menuconfig;
+pub(crate) use self::recipe::Recipe;
+use self::source::Source;
+use crate::cache::{Cache, Cleaned, Entry, Key, Lease};
+use crate::error::{Context, Error, Kind, Result};
+use crate::files;
+use crate::toolchain::{self, Toolchain};
+
+/// What a kernel is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Small and fast.
+    #[default]
+    Base,
+    /// Every check that the kernel can make of itself: KASAN, lockdep, kmemleak and more. Built with clang, without
+    /// which KASAN and Rust do not go together.
+    Debug,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Base => "base",
+            Self::Debug => "debug",
+        })
+    }
+}
+
+impl FromStr for Profile {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "base" => Ok(Self::Base),
+            "debug" => Ok(Self::Debug),
+            _ => Err(Error::new(Kind::Usage, format!("there is no kernel profile `{text}`"))
+                .with_help("the profiles are base and debug")),
+        }
+    }
+}
+
+/// Which kernel is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KernelSpec {
+    /// The profile.
+    pub profile: Profile,
+    /// A folder or a tar archive with the source; else Debian's package of our series.
+    pub source: Option<PathBuf>,
+    /// Fragments of configuration, on top of the profile's; what a later one says holds.
+    pub fragments: Vec<PathBuf>,
+}
+
+impl KernelSpec {
+    /// This profile of our series.
+    pub fn profile(profile: Profile) -> Self {
+        Self { profile, ..Self::default() }
+    }
+}
+
+/// A built kernel, kept in the cache for as long as this value lives.
+#[derive(Debug)]
+pub struct Kernel {
+    about: About,
+    dir: Lease,
+    _source: Option<Lease>,
+}
+
+/// What `kernel.json` tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct About {
+    release: String,
+    profile: Profile,
+    source: PathBuf,
+    /// The state of a source folder that may change under us, when it was built.
+    state: Option<String>,
+    llvm: Option<String>,
+}
+
+impl Kernel {
+    /// The kernel, from the user's cache or else built now.
+    pub fn ensure(spec: &KernelSpec) -> Result<Self> {
+        Self::ensure_in(&Cache::open()?, spec)
+    }
+
+    /// As [`ensure`](Self::ensure), in this cache.
+    pub fn ensure_in(cache: &Cache, spec: &KernelSpec) -> Result<Self> {
+        let plan = Plan::new(cache, spec)?;
+        let dir = match plan.entry.get(&plan.what)? {
+            Some(dir) if plan.source.state == About::read(&dir)?.state => dir,
+            Some(stale) => {
+                drop(stale);
+                plan.entry.refresh(&plan.what, |dir| build::build(cache, &plan, dir))?
+            }
+            None => plan.entry.get_or_resume(&plan.what, |dir| build::build(cache, &plan, dir))?,
+        };
+        Ok(Self { about: About::read(&dir)?, dir, _source: plan.source.lease })
+    }
+
+    /// Its release, as `uname -r` tells it.
+    pub fn release(&self) -> &str {
+        &self.about.release
+    }
+
+    /// Its profile.
+    pub fn profile(&self) -> Profile {
+        self.about.profile
+    }
+
+    /// The cache entry's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The image that QEMU boots.
+    pub fn bzimage(&self) -> PathBuf {
+        self.kdir().join("arch/x86/boot/bzImage")
+    }
+
+    /// The folder that external modules are built against, as in `make -C KDIR M=...`.
+    pub fn kdir(&self) -> PathBuf {
+        self.dir.join(BUILD)
+    }
+
+    /// A tree with `lib/modules/RELEASE`, depmod done.
+    pub fn modules_dir(&self) -> PathBuf {
+        self.dir.join(MODULES)
+    }
+
+    /// Addresses of its symbols.
+    pub fn system_map(&self) -> PathBuf {
+        self.kdir().join("System.map")
+    }
+
+    /// The source that it was built from.
+    pub fn source_dir(&self) -> &Path {
+        &self.about.source
+    }
+
+    /// The value of `LLVM=` that it was built with, which its modules must be built with too.
+    pub fn llvm(&self) -> Option<&str> {
+        self.about.llvm.as_deref()
+    }
+}
+
+/// The text of the final, verified configuration; from the built kernel if there is one.
+pub fn config(spec: &KernelSpec) -> Result<String> {
+    let cache = Cache::open()?;
+    let plan = Plan::new(&cache, spec)?;
+    if let Some(dir) = plan.entry.get(&plan.what)? {
+        return files::read(&dir.join(BUILD).join(".config"));
+    }
+    let scratch = tempfile::tempdir().context(Kind::Lab, || "cannot make a temporary folder")?;
+    build::configure(&plan, scratch.path())?;
+    files::read(&scratch.path().join(".config"))
+}
+
+/// Removes every built kernel and unpacked source that nobody uses.
+pub fn clean() -> Result<Cleaned> {
+    let cache = Cache::open()?;
+    let mut all = Cleaned::default();
+    for kind in [KERNELS, source::KIND, crate::modules::KIND] {
+        let one = cache.clean(kind)?;
+        all.bytes += one.bytes;
+        all.removed.extend(one.removed);
+        all.in_use.extend(one.in_use);
+    }
+    Ok(all)
+}
+
+const KERNELS: &str = "kernel";
+const BUILD: &str = "build";
+const MODULES: &str = "modules";
+const ABOUT: &str = "kernel.json";
+
+impl About {
+    fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(ABOUT);
+        serde_json::from_str(&files::read(&path)?)
+            .context(Kind::Lab, || format!("{} is damaged", path.display()))
+    }
+
+    fn write(&self, dir: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).context(Kind::Lab, || "cannot describe the kernel")?;
+        files::write(&dir.join(ABOUT), text)
+    }
+}
+
+/// Everything that decides what a kernel is, before it is built.
+struct Plan {
+    what: String,
+    recipe: Recipe,
+    profile: Profile,
+    toolchain: Toolchain,
+    llvm: Option<String>,
+    source: Source,
+    fragments: Vec<Fragment>,
+    entry: Entry,
+}
+
+impl Plan {
+    fn new(cache: &Cache, spec: &KernelSpec) -> Result<Self> {
+        let recipe = Recipe::load()?;
+        // Cheap checks first: nobody wants to hear of a typing error after a download.
+        let fragments = config::fragments(spec)?;
+        let llvm = match spec.profile {
+            Profile::Base => None,
+            Profile::Debug => Some(toolchain::find_llvm()?),
+        };
+        build::need_tools()?;
+        let toolchain = Toolchain::ensure(cache)?;
+        let source = Source::ensure(cache, &recipe, spec.source.as_deref())?;
+        let compiler = match &llvm {
+            Some(llvm) => format!("clang {}", llvm.version),
+            None => toolchain::version_line(Path::new("gcc")).unwrap_or_default(),
+        };
+        let key = Key::new(&format!("{}-{}", source.version, spec.profile))
+            .with("layout", "1")
+            .with("source", &source.id)
+            .with("config", config::merged(&fragments))
+            .with("compiler", compiler)
+            .with("toolchain", toolchain.identity());
+        let entry = cache.entry(KERNELS, &key)?;
+        let what = format!("the kernel {} ({})", source.version, spec.profile);
+        let llvm = llvm.map(|l| l.make_value);
+        Ok(Self { what, recipe, profile: spec.profile, toolchain, llvm, source, fragments, entry })
+    }
+}
