@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be watched: the log of each I/O, and the counters of each disk, in `/sys/kernel/debug/simblk`.
+
+use blockyard_abi::{ioctl::Ioctl, simblk as abi};
+use kernel::{
+    debugfs::{Dir, File, Scope},
+    fmt,
+    prelude::*,
+    str::{kstrtobool_bytes, CString},
+    uaccess::UserSliceReader,
+};
+use kit::{
+    block::{Bio, Op},
+    static_key::StaticKey,
+};
+
+use crate::disk::{DiskRef, SimDisk};
+
+/// Whether each bio and ioctl is logged. Off at first; off costs one instruction that does nothing.
+pub(crate) static LOG_IO: StaticKey = StaticKey::new();
+
+/// Logs a bio.
+#[cold]
+pub(crate) fn log_bio(index: u32, bio: &Bio, op: Op) {
+    let mark = |set: bool, name: &'static str| if set { name } else { "" };
+    pr_info!(
+        "{}{index}: {op:?} sector {} bytes {}{}{}{}\n",
+        abi::NAME,
+        bio.sector(),
+        bio.size(),
+        mark(bio.preflush(), " preflush"),
+        mark(bio.fua(), " fua"),
+        mark(bio.nowait(), " nowait")
+    );
+}
+
+/// Logs an ioctl on a disk, decoded.
+#[cold]
+pub(crate) fn log_ioctl(index: u32, ioctl: Ioctl) {
+    pr_info!(
+        "{}{index}: ioctl direction={} size={} type={:#04x} number={}\n",
+        abi::NAME,
+        ioctl.direction(),
+        ioctl.size(),
+        ioctl.ty(),
+        ioctl.nr()
+    );
+}
+
+/// The file `log_io`: reads as `Y` or `N`, and takes what the kernel takes for a boolean.
+pub(crate) type LogSwitch = Pin<KBox<File<()>>>;
+
+/// Makes the file `log_io` in `dir`. It goes when this is dropped.
+pub(crate) fn log_switch(dir: &Dir) -> Result<LogSwitch> {
+    let file = dir.read_write_callback_file(c"log_io", (), &show_log_io, &set_log_io);
+    KBox::pin_init(file, GFP_KERNEL)
+}
+
+fn show_log_io(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "{}", if LOG_IO.is_on() { 'Y' } else { 'N' })
+}
+
+fn set_log_io(_: &(), reader: &mut UserSliceReader) -> Result {
+    let mut text = [0; 8];
+    let len = reader.len();
+    let text = text.get_mut(..len).ok_or(EINVAL)?;
+    reader.read_slice(text)?;
+    LOG_IO.set(kstrtobool_bytes(text.trim_ascii())?);
+    Ok(())
+}
+
+/// The folder of a disk, with a file for each counter. It goes when this is dropped.
+pub(crate) type Counters = Pin<KBox<Scope<DiskRef>>>;
+
+/// Makes the folder of a disk in `dir`.
+pub(crate) fn counters(dir: &Dir, disk: &DiskRef) -> Result<Counters> {
+    type Value = fn(&SimDisk) -> u64;
+    macro_rules! files {
+        ($data:ident, $folder:ident, $($name:literal: $value:expr,)*) => {$(
+            $folder.read_callback_file($name, $data, &|disk: &DiskRef, f: &mut fmt::Formatter<'_>| {
+                const VALUE: Value = $value;
+                writeln!(f, "{}", VALUE(disk))
+            });
+        )*};
+    }
+    let name = CString::try_from_fmt(fmt!("{}{}", abi::NAME, disk.index))?;
+    let scope = dir.scope(Ok::<_, Error>(disk.clone()), &name, |data, folder| {
+        files!(data, folder,
+            c"reads": |disk| disk.counters.totals().reads,
+            c"writes": |disk| disk.counters.totals().writes,
+            c"flushes": |disk| disk.counters.totals().flushes,
+            c"discards": |disk| disk.counters.totals().discards,
+            c"zeroes": |disk| disk.counters.totals().zeroes,
+            c"bytes_read": |disk| disk.counters.totals().bytes_read,
+            c"bytes_written": |disk| disk.counters.totals().bytes_written,
+            c"errors": |disk| disk.counters.totals().errors,
+            c"pages_held": |disk| disk.store.pages_held(),
+            c"held_requests": |disk| disk.mapper.state().held.into(),
+        );
+    });
+    KBox::pin_init(scope, GFP_KERNEL)
+}

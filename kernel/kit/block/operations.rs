@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a driver does, and the table of functions by which the block layer calls it.
+//!
+//! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
+
+use core::{marker::PhantomData, ptr::NonNull};
+
+use kernel::{
+    bindings,
+    error::{to_result, VTABLE_DEFAULT_ERROR},
+    module::this_module,
+    prelude::*,
+    types::ForeignOwnable,
+};
+
+use super::{disk::Inner, Bio};
+
+/// The driver's data, as it is lent to a callback.
+pub(super) type Borrowed<'a, T> = <<T as Operations>::Data as ForeignOwnable>::Borrowed<'a>;
+
+/// A block driver.
+///
+/// `type OwnerModule`, which `#[vtable]` adds, is the module that cannot be unloaded while a disk is open.
+#[vtable]
+pub trait Operations: Sized + 'static {
+    /// The driver's data for one disk, such as an `Arc`. It is dropped when the disk is gone and the last file on it closed.
+    type Data: ForeignOwnable + Send + Sync;
+
+    /// Takes a bio over. Called in process context, by many tasks at a time. The bio fits the disk's limits.
+    fn submit_bio(data: Borrowed<'_, Self>, bio: Bio);
+
+    /// The disk or one of its partitions is being opened; an error refuses that. `openers` is how many there are with this one.
+    fn open(_data: Borrowed<'_, Self>, _openers: u32) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// It was closed; `openers` is how many are left.
+    fn release(_data: Borrowed<'_, Self>, _openers: u32) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// An ioctl that the block layer does not know. `ENOTTY` for those that the driver does not know either.
+    fn ioctl(_data: Borrowed<'_, Self>, _command: u32, _argument: usize) -> Result<c_int> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The disk is about to go: whatever bios are kept must be completed now, and those that come from now on at once.
+    ///
+    /// Called once, before the block layer waits for dirty pages to be written, which may be among those bios.
+    fn dying(_data: Borrowed<'_, Self>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// The table of functions for a driver.
+pub(super) struct Table<T: Operations>(PhantomData<T>);
+
+impl<T: Operations> Table<T> {
+    /// The table.
+    pub(super) const TABLE: &'static bindings::block_device_operations =
+        &bindings::block_device_operations {
+            submit_bio: Some(Self::submit_bio),
+            open: Some(Self::open),
+            release: Some(Self::release),
+            ioctl: if T::HAS_IOCTL { Some(Self::ioctl) } else { None },
+            #[cfg(CONFIG_COMPAT)]
+            compat_ioctl: if T::HAS_IOCTL {
+                Some(bindings::blkdev_compat_ptr_ioctl)
+            } else {
+                None
+            },
+            free_disk: Some(Self::free_disk),
+            owner: this_module::<T::OwnerModule>().as_ptr(),
+            ..pin_init::zeroed()
+        };
+
+    /// The kit's part of a disk, which lives until [`Self::free_disk`].
+    ///
+    /// # Safety
+    ///
+    /// `disk` must be a disk with this table, not freed during `'a`.
+    #[inline(always)]
+    unsafe fn inner<'a>(disk: *mut bindings::gendisk) -> &'a Inner<T> {
+        // SAFETY: `DiskBuilder` makes `private_data` of all disks with this table such a pointer, before it adds them.
+        unsafe { &*(*disk).private_data.cast::<Inner<T>>() }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the block layer: `bio` is valid, for a disk with this table, and belongs to the callee.
+    #[inline]
+    unsafe extern "C" fn submit_bio(bio: *mut bindings::bio) {
+        // SAFETY: By the function's contract. What does not fit is submitted again; a null pointer says that nothing is left
+        // for now. (The block layer does this by itself only for drivers with a queue.)
+        let Some(bio) = NonNull::new(unsafe { bindings::bio_split_to_limits(bio) }) else {
+            return;
+        };
+        // SAFETY: The device of a bio, its disk, and so the kit's part, stay while the bio is being submitted.
+        let inner = unsafe { Self::inner((*(*bio.as_ptr()).bi_bdev).bd_disk) };
+        // SAFETY: It was handed to us, and we hand it on.
+        let bio = unsafe { Bio::start(bio) };
+        T::submit_bio(inner.data(), bio);
+    }
+
+    /// # Safety
+    ///
+    /// Called by the block layer, with a disk with this table.
+    unsafe extern "C" fn open(disk: *mut bindings::gendisk, _: bindings::blk_mode_t) -> c_int {
+        // SAFETY: A disk that is being opened has not been freed.
+        let inner = unsafe { Self::inner(disk) };
+        let Some(openers) = inner.use_count().opened() else {
+            return ENXIO.to_errno();
+        };
+        if T::HAS_OPEN {
+            if let Err(error) = T::open(inner.data(), openers) {
+                inner.use_count().closed();
+                return error.to_errno();
+            }
+        }
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Called by the block layer, once for each successful [`Self::open`].
+    unsafe extern "C" fn release(disk: *mut bindings::gendisk) {
+        // SAFETY: The file that is being closed still keeps the disk.
+        let inner = unsafe { Self::inner(disk) };
+        let openers = inner.use_count().closed();
+        if T::HAS_RELEASE {
+            T::release(inner.data(), openers);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the block layer, on an open device whose disk has this table.
+    unsafe extern "C" fn ioctl(
+        device: *mut bindings::block_device,
+        _: bindings::blk_mode_t,
+        command: c_uint,
+        argument: c_ulong,
+    ) -> c_int {
+        // SAFETY: The open file keeps the device and its disk.
+        let inner = unsafe { Self::inner((*device).bd_disk) };
+        match T::ioctl(inner.data(), command, argument) {
+            Ok(result) => result,
+            Err(error) => error.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the block layer when nobody has a reference to the disk any more.
+    unsafe extern "C" fn free_disk(disk: *mut bindings::gendisk) {
+        // SAFETY: The disk was added, so `private_data` is what the builder made, and this is the last use of it.
+        unsafe { Inner::<T>::free((*disk).private_data.cast()) };
+    }
+}
+
+/// Adds a disk to the system.
+///
+/// # Safety
+///
+/// `disk` must be allocated, not added yet, and complete.
+pub(super) unsafe fn add(disk: *mut bindings::gendisk) -> Result {
+    // SAFETY: The function's contract. There is no parent device, and no group of attributes.
+    to_result(unsafe {
+        bindings::device_add_disk(core::ptr::null_mut(), disk, core::ptr::null_mut())
+    })
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kit: what a driver needs of the kernel and the `kernel` crate does not lend it yet, as safe Rust.
+//!
+//! All unsafe code of Blockyard's kernel side is here; the drivers deny it. The modules follow the `kernel`
+//! crate in form (`#[vtable]` traits, pin-initialisation, `Result`) so that a driver reads as one with both,
+//! and so that a part can move upstream.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`block`] | bio-based block devices: disks, bios, queue limits, removal under I/O |
+//! | [`mem`] | a sparse store of pages with lock-free look-up, the memory of a RAM disk |
+//! | [`delayed`] | a call at a later time that is over before its target goes |
+//! | [`misc`] | a misc device whose open files share something with the module |
+//! | [`static_key`] | a switch whose "off" costs one patched instruction |
+//! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
+//!
+//! The kit is linked into each module, whole. A function that is not generic and uses a symbol that another *module*
+//! exports must be `#[inline]`, or every driver would depend on that module. Nothing here does so far: all that is
+//! used is in the kernel image.
+
+pub mod block;
+pub mod capability;
+pub mod delayed;
+pub mod flag;
+pub mod mem;
+pub mod misc;
+pub mod modinfo;
+pub mod noio;
+pub mod static_key;
