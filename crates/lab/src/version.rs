@@ -19,6 +19,11 @@ pub struct Version {
 }
 
 impl Version {
+    /// The version of these three numbers.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self { major, minor, patch }
+    }
+
     /// The first version in a tool's output: the first word that begins with `NUMBER.NUMBER`, where a word begins
     /// after anything that is no letter, digit, dot or underscore.
     pub fn find(text: &str) -> Option<Self> {

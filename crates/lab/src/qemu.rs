@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! QEMU: finding it, and the command line of a machine.
+//!
+//! The machine is QEMU's `pc` (boots fastest under emulation, and hot-plugs PCI devices by ACPI), with nothing
+//! but what is named here: a serial console with a log, two virtio-serial ports for the agent, QMP, a
+//! source of randomness, and virtio disks. Each disk has a slot and a serial of its own; the root file system's
+//! is in the last slot, so that the user's disks are vda, vdb and so on, in order.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use blockyard_proto::{OWNER_PORT, ROOT_SERIAL, VISITOR_PORT};
+
+use crate::accel::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::process::{Command, find_program};
+use crate::version::Version;
+
+/// The oldest QEMU that the lab was run with.
+const OLDEST: (u32, u32) = (7, 2);
+/// PCI slots for disks on `pc`: 0 to 3 are the chipset's and our own devices', the last is the root's.
+pub const DISK_SLOTS: std::ops::Range<u8> = 4..31;
+const ROOT_SLOT: u8 = 31;
+
+/// Names of the files in a guest's runtime folder.
+pub mod names {
+    /// QMP's socket.
+    pub const QMP: &str = "qmp.sock";
+    /// The agent's port for the process that booted the guest.
+    pub const OWNER: &str = "owner.sock";
+    /// The agent's port for other processes.
+    pub const VISITOR: &str = "visitor.sock";
+    /// The serial console.
+    pub const CONSOLE: &str = "console.sock";
+    /// Everything that the serial console has said.
+    pub const CONSOLE_LOG: &str = "console.log";
+}
+
+/// The system's QEMU, or what is wrong with it.
+pub fn find() -> Result<PathBuf> {
+    find_program("qemu-system-x86_64").ok_or_else(|| {
+        Error::new(Kind::Need, "qemu-system-x86_64 is not installed").with_help(
+            "install the package qemu-system-x86; `./yard doctor` lists everything that is missing",
+        )
+    })
+}
+
+/// The version of a QEMU; an error if it is older than the lab knows how to use.
+pub fn version(qemu: &Path) -> Result<Version> {
+    let said = Command::new(qemu).arg("--version").read()?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let version = Version::find(&said).ok_or_else(|| {
+        Error::new(Kind::Need, format!("{} does not tell its version: {said}", qemu.display()))
+    })?;
+    if version < Version::new(OLDEST.0, OLDEST.1, 0) {
+        let message = format!("QEMU {version} is too old: the lab needs {}.{}", OLDEST.0, OLDEST.1);
+        return Err(Error::new(Kind::Need, message));
+    }
+    Ok(version)
+}
+
+/// A disk as QEMU attaches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drive {
+    /// Names it in QMP: letters, digits and dashes.
+    pub id: String,
+    /// The image.
+    pub file: PathBuf,
+    /// `raw` or `qcow2`.
+    pub format: String,
+    /// What the guest sees in /sys/block/*/serial: at most 20 bytes.
+    pub serial: String,
+    /// The PCI slot.
+    pub slot: u8,
+    /// Refuses writes.
+    pub read_only: bool,
+}
+
+impl Drive {
+    /// QMP's and `-blockdev`'s description of the image. Discards reach the file, and holes stay holes.
+    pub fn blockdev(&self) -> serde_json::Value {
+        serde_json::json!({
+            "driver": self.format, "node-name": self.id, "read-only": self.read_only, "discard": "unmap",
+            "file": { "driver": "file", "filename": self.file.display().to_string(), "read-only": self.read_only,
+                      "discard": "unmap", "aio": "threads" },
+        })
+    }
+
+    /// QMP's and `-device`'s description of the disk.
+    pub fn device(&self) -> serde_json::Value {
+        serde_json::json!({
+            "driver": "virtio-blk-pci", "id": format!("dev-{}", self.id), "drive": self.id,
+            "serial": self.serial, "addr": format!("0x{:x}", self.slot), "bus": "pci.0",
+        })
+    }
+}
+
+/// Forwards of QEMU's user network: ports on 127.0.0.1 and in the guest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// (host port, guest port), TCP.
+    pub forwards: Vec<(u16, u16)>,
+}
+
+/// All of a machine's command line.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// How the processor is run.
+    pub engine: Engine,
+    /// The kernel's bzImage.
+    pub kernel: &'a Path,
+    /// The initramfs.
+    pub initramfs: &'a Path,
+    /// More words for the kernel's command line.
+    pub append: &'a [String],
+    /// Memory in MiB.
+    pub mem_mib: u32,
+    /// Processors.
+    pub cpus: u32,
+    /// The root file system's image.
+    pub root: &'a Path,
+    /// The user's disks.
+    pub drives: &'a [Drive],
+    /// The network, if any.
+    pub network: Option<&'a Network>,
+    /// The guest's runtime folder: sockets and the console's log.
+    pub runtime: &'a Path,
+}
+
+impl Launch<'_> {
+    /// The arguments.
+    pub fn args(&self) -> Vec<OsString> {
+        let mut args = Args::default();
+        args.words([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-machine",
+            "pc,vmport=off",
+        ]);
+        args.words(self.engine.qemu_args());
+        args.pair("-m", self.mem_mib.to_string()).pair("-smp", self.cpus.to_string());
+        args.pair("-kernel", self.kernel)
+            .pair("-initrd", self.initramfs)
+            .pair("-append", self.command_line());
+        self.console(&mut args);
+        self.agent_ports(&mut args);
+        args.pair("-device", "virtio-rng-pci,rng=random,addr=0x3").pair("-object", "rng-builtin,id=random");
+        self.drives.iter().for_each(|drive| args.drive(drive));
+        args.drive(&self.root_drive());
+        self.net(&mut args);
+        args.0
+    }
+
+    fn command_line(&self) -> String {
+        // panic=-1 with -no-reboot: a kernel that panics ends QEMU at once.
+        let mut line =
+            String::from("console=ttyS0,115200 panic=-1 quiet loglevel=7 rdinit=/init mitigations=off");
+        line.push_str(" printk.devkmsg=on random.trust_cpu=on nokaslr");
+        self.append.iter().for_each(|word| line.push_str(&format!(" {word}")));
+        line
+    }
+
+    fn console(&self, args: &mut Args) {
+        let (socket, log) = (self.socket(names::CONSOLE), self.runtime.join(names::CONSOLE_LOG));
+        let log = comma_safe(&log);
+        args.pair("-chardev", format!("{},id=console,logfile={log}", socket))
+            .pair("-serial", "chardev:console");
+        args.pair("-chardev", format!("{},id=qmp", self.socket(names::QMP)))
+            .pair("-mon", "chardev=qmp,mode=control");
+    }
+
+    fn agent_ports(&self, args: &mut Args) {
+        args.pair("-device", "virtio-serial-pci,id=ports,max_ports=4,addr=0x2");
+        for (nr, (file, name)) in
+            [(names::OWNER, OWNER_PORT), (names::VISITOR, VISITOR_PORT)].iter().enumerate()
+        {
+            args.pair("-chardev", format!("{},id=port{nr}", self.socket(file)));
+            let nr_on_bus = nr + 1;
+            args.pair(
+                "-device",
+                format!("virtserialport,bus=ports.0,nr={nr_on_bus},chardev=port{nr},name={name}"),
+            );
+        }
+    }
+
+    fn net(&self, args: &mut Args) {
+        let Some(network) = self.network else { return };
+        let mut user = String::from("user,id=net");
+        for (host, guest) in &network.forwards {
+            user.push_str(&format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
+        }
+        args.pair("-netdev", user).pair("-device", "virtio-net-pci,netdev=net");
+    }
+
+    fn root_drive(&self) -> Drive {
+        Drive {
+            id: "root".into(),
+            file: self.root.into(),
+            format: "raw".into(),
+            serial: ROOT_SERIAL.into(),
+            slot: ROOT_SLOT,
+            read_only: true,
+        }
+    }
+
+    fn socket(&self, name: &str) -> String {
+        format!("socket,server=on,wait=off,path={}", comma_safe(&self.runtime.join(name)))
+    }
+}
+
+#[derive(Default)]
+struct Args(Vec<OsString>);
+
+impl Args {
+    fn words<const N: usize>(&mut self, words: [&str; N]) {
+        self.0.extend(words.map(OsString::from));
+    }
+
+    fn pair(&mut self, flag: &str, value: impl Into<OsString>) -> &mut Self {
+        self.0.extend([flag.into(), value.into()]);
+        self
+    }
+
+    fn drive(&mut self, drive: &Drive) {
+        self.pair("-blockdev", drive.blockdev().to_string()).pair("-device", drive.device().to_string());
+    }
+}
+
+/// QEMU's own option syntax takes a doubled comma for a comma.
+fn comma_safe(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drive() -> Drive {
+        Drive {
+            id: "disk0".into(),
+            file: "/images/a,b.raw".into(),
+            format: "raw".into(),
+            serial: "data".into(),
+            slot: 4,
+            read_only: false,
+        }
+    }
+
+    fn line(network: Option<&Network>) -> String {
+        let launch = Launch {
+            engine: Engine::Tcg,
+            kernel: Path::new("/k"),
+            initramfs: Path::new("/i"),
+            append: &["x=1".into()],
+            mem_mib: 512,
+            cpus: 2,
+            root: Path::new("/r"),
+            drives: &[drive()],
+            network,
+            runtime: Path::new("/run/a,b"),
+        };
+        let args = launch.args();
+        args.iter().map(|a| a.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn there_is_no_network_unless_asked_for() {
+        assert!(!line(None).contains("-netdev"));
+        let network = Network { forwards: vec![(8080, 80)] };
+        assert!(line(Some(&network)).contains("hostfwd=tcp:127.0.0.1:8080-:80"));
+    }
+
+    #[test]
+    fn a_comma_in_a_path_survives() {
+        let line = line(None);
+        assert!(line.contains("path=/run/a,,b/qmp.sock"), "{line}");
+        assert!(line.contains("\"filename\":\"/images/a,b.raw\""), "{line}");
+    }
+
+    #[test]
+    fn the_root_is_read_only_and_behind_the_users_disks() {
+        let line = line(None);
+        assert!(
+            line.contains("\"serial\":\"blockyard-root\"") && line.contains("\"addr\":\"0x1f\""),
+            "{line}"
+        );
+        assert!(line.contains("\"serial\":\"data\"") && line.contains("\"addr\":\"0x4\""), "{line}");
+    }
+}

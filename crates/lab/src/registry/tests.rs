@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+use super::*;
+use crate::accel::Engine;
+use crate::process::Command;
+use std::process::Stdio;
+
+fn registry() -> (tempfile::TempDir, Registry) {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::at(dir.path().join("r")).unwrap();
+    (dir, registry)
+}
+
+fn info(name: &str, qemu_pid: u32) -> Info {
+    Info {
+        name: name.into(),
+        owner_pid: std::process::id(),
+        qemu_pid,
+        kernel: "7.3".into(),
+        accel: Engine::Tcg,
+        mem_mib: 512,
+        cpus: 1,
+        disks: Vec::new(),
+        since: 0,
+    }
+}
+
+#[test]
+fn a_guest_is_listed_from_its_publication_to_its_end() {
+    let (_dir, registry) = registry();
+    let claim = registry.claim(Some("a")).unwrap();
+    assert_eq!(registry.list().unwrap(), []);
+    claim.publish(&info("a", 0)).unwrap();
+    assert_eq!(registry.find("a").unwrap().0, info("a", 0));
+    drop(claim);
+    assert_eq!(registry.list().unwrap(), []);
+    assert_eq!(registry.find("a").unwrap_err().kind(), Kind::NotFound);
+}
+
+#[test]
+fn a_name_belongs_to_one_guest() {
+    let (_dir, registry) = registry();
+    let _a = registry.claim(Some("a")).unwrap();
+    assert_eq!(registry.claim(Some("a")).unwrap_err().kind(), Kind::Usage);
+    let first = registry.claim(None).unwrap();
+    let second = registry.claim(None).unwrap();
+    assert_eq!((first.name(), second.name()), ("yard0", "yard1"));
+}
+
+#[test]
+fn names_that_are_paths_are_refused() {
+    let (_dir, registry) = registry();
+    for name in ["", "..", "a/b", "a b", "0123456789012345678901234"] {
+        assert_eq!(registry.claim(Some(name)).unwrap_err().kind(), Kind::Usage, "{name:?}");
+    }
+}
+
+#[test]
+fn what_a_dead_owner_left_is_ended_and_removed() {
+    let (_dir, registry) = registry();
+    let dir = registry.base.join("gone");
+    private_dir(&dir).unwrap();
+    // Stands for a QEMU that has outlived its owner: its command line names the folder.
+    let mut command = Command::new("sh").args(["-c", "read -r _ <\"$0/fifo\""]).arg(&dir);
+    rustix::fs::mknodat(rustix::fs::CWD, dir.join("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    let mut survivor = command.spawn_with(Stdio::null(), Stdio::null()).unwrap();
+    info("gone", survivor.id()).write(&dir).unwrap();
+    assert_eq!(registry.list().unwrap(), []);
+    assert!(!dir.exists());
+    let status = survivor.wait(Some(std::time::Duration::from_secs(10))).unwrap().expect("it was killed");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+}
+
+#[test]
+fn a_stranger_with_the_same_process_number_is_left_alone() {
+    let (_dir, registry) = registry();
+    let dir = registry.base.join("gone");
+    private_dir(&dir).unwrap();
+    info("gone", std::process::id()).write(&dir).unwrap();
+    assert_eq!(registry.list().unwrap(), []);
+}
