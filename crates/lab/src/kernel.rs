@@ -24,6 +24,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::build::jobs;
 use self::config::Fragment;
 pub use self::menu::menuconfig;
 pub(crate) use self::recipe::Recipe;

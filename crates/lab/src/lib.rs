@@ -19,6 +19,7 @@ pub mod registry;
 pub mod rootfs;
 pub mod toolchain;
 pub mod version;
+pub mod workspace;
 
 pub use error::{Error, Kind, Result};
 pub use kernel::{Kernel, KernelSpec, Profile};

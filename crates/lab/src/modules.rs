@@ -1,5 +1,213 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! External modules.
+//! Kernel modules in Rust, built against a kernel: ours or any that was built with Rust.
+//!
+//! kbuild does the work, in a folder of the cache that belongs to the pair of kernel and source tree, so that one
+//! changed line costs a second and nothing is written among the sources. Before it runs, what would fail in its
+//! middle with a riddle is looked at and named ([`checks`]).
+
+mod checks;
+mod diagnostics;
+mod format;
+mod ide;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use self::format::check_format;
+pub use self::ide::write_project as write_ide_project;
+use crate::cache::{Cache, Guard, Key};
+use crate::error::{Context, Error, Kind, Result};
+use crate::kernel::Kernel;
+use crate::process::{Command, Stream};
+use crate::toolchain::{self, Toolchain};
+use crate::{files, workspace};
 
 /// The kind of the cache's workspaces.
 pub(crate) const KIND: &str = "modules";
+
+/// A built module. Its file is a copy of its own, so that a build at the same time cannot change it under a guest;
+/// it lives as long as this value and its clones.
+#[derive(Debug, Clone)]
+pub struct Module {
+    name: String,
+    path: PathBuf,
+    built: PathBuf,
+    _copies: Arc<tempfile::TempDir>,
+}
+
+impl Module {
+    /// The module's name, as lsmod shows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The `.ko` file, there as long as this value.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The `.ko` where kbuild left it: stays after us, and the next build changes it.
+    pub fn built_at(&self) -> &Path {
+        &self.built
+    }
+}
+
+/// A build of drivers against one kernel.
+#[derive(Debug)]
+pub struct Build {
+    kdir: PathBuf,
+    source: PathBuf,
+    drivers: Vec<String>,
+}
+
+impl Build {
+    /// A build of our drivers against a kernel of the lab.
+    pub fn new(kernel: &Kernel) -> Result<Self> {
+        Self::for_kdir(&kernel.kdir())
+    }
+
+    /// A build of our drivers against the kernel whose build folder this is, as in `/lib/modules/RELEASE/build`.
+    pub fn for_kdir(kdir: &Path) -> Result<Self> {
+        let kdir = kdir
+            .canonicalize()
+            .context(Kind::NotFound, || format!("there is no kernel build folder {}", kdir.display()))?;
+        Ok(Self { kdir, source: workspace::kernel_side()?, drivers: Vec::new() })
+    }
+
+    /// Adds a driver by name. Without any, all are built.
+    pub fn driver(mut self, name: &str) -> Result<Self> {
+        let known = drivers_in(&self.source)?;
+        if !known.iter().any(|k| k == name) {
+            return Err(Error::new(Kind::Usage, format!("there is no driver `{name}`"))
+                .with_help(format!("the drivers are: {}", known.join(", "))));
+        }
+        self.drivers.push(name.to_owned());
+        Ok(self)
+    }
+
+    /// Builds. The compiler's messages go to standard error as they are.
+    pub fn run(self) -> Result<Vec<Module>> {
+        let (cache, names) = (Cache::open()?, self.names()?);
+        let toolchain = Toolchain::ensure(&cache)?;
+        let (dir, _guard) = self.make(&cache, &toolchain, "build", &names, |make| make)?;
+        let copies = tempfile::Builder::new().prefix("blockyard-modules-").tempdir();
+        let copies =
+            Arc::new(copies.context(Kind::Lab, || "cannot make a temporary folder for the modules")?);
+        names.iter().map(|name| keep(&dir, name, &copies)).collect()
+    }
+
+    /// Runs clippy over the drivers and all that they stand on; any warning is an error.
+    pub fn clippy(self) -> Result<()> {
+        let (cache, names) = (Cache::open()?, self.names()?);
+        let toolchain = Toolchain::ensure(&cache)?;
+        if !toolchain.sysroot().join("bin/clippy-driver").is_file() {
+            return Err(
+                Error::new(Kind::Need, "clippy is not installed").with_help("rustup component add clippy")
+            );
+        }
+        // A folder of its own: objects of either would be out of date for the other.
+        self.make(&cache, &toolchain, "clippy", &names, |make| {
+            make.args(["CLIPPY=1", "KRUSTFLAGS=-Dwarnings"])
+        })
+        .map(drop)
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        if self.drivers.is_empty() { drivers_in(&self.source) } else { Ok(self.drivers.clone()) }
+    }
+
+    /// Runs make in the workspace of this kind of build; returns the workspace, still held.
+    fn make(
+        &self,
+        cache: &Cache,
+        toolchain: &Toolchain,
+        purpose: &str,
+        names: &[String],
+        adjust: impl FnOnce(Command<'_>) -> Command<'_>,
+    ) -> Result<(PathBuf, Guard)> {
+        let config = checks::check(&self.kdir, toolchain)?;
+        let key =
+            Key::new(purpose).with("kdir", path_bytes(&self.kdir)).with("source", path_bytes(&self.source));
+        let (dir, guard) = cache.workspace(KIND, &key, &format!("the drivers ({purpose})"))?;
+        let mut shown = diagnostics::Diagnostics::default();
+        let make = make(toolchain, &self.kdir, config.clang)?
+            .arg(assign("M=", &self.source))
+            .arg(assign("MO=", &dir))
+            .arg(format!("-j{}", crate::kernel::jobs()))
+            .arg(format!("DRIVERS={}", names.join(" ")))
+            .arg("modules");
+        let result = adjust(make).on_line(|stream: Stream, line: &str| shown.line(stream, line)).run();
+        result.map_err(|e| diagnostics::explain(e, &shown, &names.join(", ")))?;
+        Ok((dir, guard))
+    }
+}
+
+/// Names of the drivers, which are the folders of `kernel/drivers` with a file of their name in them.
+pub fn drivers() -> Result<Vec<String>> {
+    drivers_in(&workspace::kernel_side()?)
+}
+
+fn drivers_in(source: &Path) -> Result<Vec<String>> {
+    let folders = files::children(&source.join("drivers"))?.into_iter();
+    let named = folders.filter_map(|f| Some((f.file_name()?.to_str()?.to_owned(), f)));
+    Ok(named
+        .filter(|(name, folder)| folder.join(format!("{name}.rs")).is_file())
+        .map(|(name, _)| name)
+        .collect())
+}
+
+/// A `make` that runs in the kernel's build folder.
+fn make<'a>(toolchain: &Toolchain, kdir: &Path, clang: bool) -> Result<Command<'a>> {
+    let make = toolchain.make()?.arg("-C").arg(kdir);
+    Ok(if clang { make.arg(format!("LLVM={}", toolchain::find_llvm()?.make_value)) } else { make })
+}
+
+fn keep(dir: &Path, name: &str, copies: &Arc<tempfile::TempDir>) -> Result<Module> {
+    let file = format!("{name}.ko");
+    let (built, path) = (dir.join(&file), copies.path().join(&file));
+    std::fs::copy(&built, &path).context(Kind::Build, || format!("kbuild made no {}", built.display()))?;
+    Ok(Module { name: name.to_owned(), path, built, _copies: copies.clone() })
+}
+
+fn path_bytes(path: &Path) -> &[u8] {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes()
+}
+
+fn assign(name: &str, path: &Path) -> std::ffi::OsString {
+    let mut argument = std::ffi::OsString::from(name);
+    argument.push(path);
+    argument
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_are_the_folders_with_a_crate_of_their_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["drivers/one", "drivers/two", "drivers/notes"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        for file in ["drivers/one/one.rs", "drivers/two/two.rs", "drivers/notes/README", "drivers/stray.rs"] {
+            std::fs::write(dir.path().join(file), "").unwrap();
+        }
+        assert_eq!(drivers_in(dir.path()).unwrap(), ["one", "two"]);
+    }
+
+    #[test]
+    fn an_unknown_driver_is_answered_with_the_known_ones() {
+        let build = Build::for_kdir(Path::new("/")).unwrap();
+        let error = build.driver("no-such-driver").unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage);
+        assert!(error.help().unwrap().contains("simblk"));
+    }
+
+    #[test]
+    fn a_kernel_build_folder_that_is_not_there_is_named() {
+        let error = Build::for_kdir(Path::new("/no/such/kdir")).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(error.to_string().contains("/no/such/kdir"));
+    }
+}

@@ -56,6 +56,11 @@ pub fn warn(text: impl AsRef<str>) {
     with(|shared| shared.line(&format!("warning: {}", text.as_ref())));
 }
 
+/// Passes on a line of a tool's own messages, in every mode.
+pub fn show(line: &str) {
+    with(|shared| shared.line(line));
+}
+
 fn with<T>(f: impl FnOnce(&mut Shared) -> T) -> T {
     f(&mut SHARED.lock().unwrap_or_else(PoisonError::into_inner))
 }
