@@ -132,8 +132,8 @@ impl<T: Expired> Delayed<T> {
     ///
     /// `work` must be the work of a `Delayed<T>`, called by a work queue.
     unsafe extern "C" fn run(work: *mut bindings::work_struct) {
-        let offset = core::mem::offset_of!(Self, work)
-            + core::mem::offset_of!(bindings::delayed_work, work);
+        let offset =
+            core::mem::offset_of!(Self, work) + core::mem::offset_of!(bindings::delayed_work, work);
         // SAFETY: By the function's contract `work` is at this offset in a `Delayed<T>`; that is alive, since its `drop()`
         // waits for this function.
         let this = unsafe { &*work.byte_sub(offset).cast::<Self>() };

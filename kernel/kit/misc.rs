@@ -44,10 +44,7 @@ pub struct Registration<T: SharedMisc> {
 
 impl<T: SharedMisc> Registration<T> {
     /// Registers the device; it may be opened before this returns.
-    pub fn register(
-        name: &'static CStr,
-        shared: Arc<T::Shared>,
-    ) -> impl PinInit<Self, Error> {
+    pub fn register(name: &'static CStr, shared: Arc<T::Shared>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // Before `misc`: fields are initialised in this order, and whoever opens the device wants it.
             shared: shared,

@@ -35,7 +35,9 @@ impl StaticKey {
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         // INVARIANT: `enabled` is 0, and the type bits of `entries` are 0, which is `JUMP_TYPE_FALSE`.
-        Self { key: Opaque::zeroed() }
+        Self {
+            key: Opaque::zeroed(),
+        }
     }
 
     /// Turns the switch. Takes the kernel's jump label lock, and may sleep.

@@ -17,7 +17,7 @@
 
 #![no_std]
 // Kbuild says `no_std` on the command line already.
-#![allow(unused_attributes)]
+#![allow(unused_attributes, clippy::duplicated_attributes)]
 
 pub mod ioctl;
 pub mod simblk;

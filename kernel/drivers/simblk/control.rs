@@ -138,7 +138,8 @@ impl Control {
         if remove.flags & !abi::REMOVE_FORCE != 0 {
             return Err(EINVAL);
         }
-        self.registry.remove(remove.index, remove.flags & abi::REMOVE_FORCE != 0)
+        self.registry
+            .remove(remove.index, remove.flags & abi::REMOVE_FORCE != 0)
     }
 
     fn register(&self, argument: &Argument) -> Result {
@@ -148,13 +149,20 @@ impl Control {
         }
         let disk = self.registry.get(register.index)?;
         let mut binding = self.binding.lock();
-        if binding.as_ref().is_some_and(|old| old.disk.mapper.is_registered(old.token)) {
+        if binding
+            .as_ref()
+            .is_some_and(|old| old.disk.mapper.is_registered(old.token))
+        {
             return Err(EALREADY);
         }
         // Allocated before, so that a registration in force always has somebody to end it.
         let place = UniqueArc::new_uninit(GFP_KERNEL)?;
         let token = disk.mapper.register()?;
-        pr_info!("{}{}: a mapping program takes part\n", abi::NAME, disk.index);
+        pr_info!(
+            "{}{}: a mapping program takes part\n",
+            abi::NAME,
+            disk.index
+        );
         *binding = Some(place.write(Binding { disk, token }).into());
         Ok(())
     }
@@ -169,10 +177,12 @@ impl Control {
         let mut request: abi::ReqSize = argument.get()?;
         let binding = self.binding()?;
         let mapper = &binding.disk.mapper;
-        (request.id, request.bytes, request.entries) =
-            mapper.wait(binding.token, request.after, request.timeout_ms, |id, held| {
-                (id, u64::from(held.bio.size()), mapping::count(held))
-            })?;
+        (request.id, request.bytes, request.entries) = mapper.wait(
+            binding.token,
+            request.after,
+            request.timeout_ms,
+            |id, held| (id, u64::from(held.bio.size()), mapping::count(held)),
+        )?;
         argument.put(&request)
     }
 
@@ -188,7 +198,10 @@ impl Control {
         let mut copy = |held: &Held, table: &Table| {
             mapping::entries(held, table).try_for_each(|entry| map.push_within_capacity(entry))
         };
-        let copied = binding.disk.mapper.look(binding.token, request.id, &mut copy)?;
+        let copied = binding
+            .disk
+            .mapper
+            .look(binding.token, request.id, &mut copy)?;
         copied.map_err(|_| EOVERFLOW)?;
         request.count = map.len() as u32;
         argument.put(&request)?;
@@ -197,7 +210,9 @@ impl Control {
         }
         let address = UserPtr::from_addr(usize::try_from(request.entries)?);
         let bytes = map.as_slice().as_bytes();
-        UserSlice::new(address, bytes.len()).writer().write_slice(bytes)
+        UserSlice::new(address, bytes.len())
+            .writer()
+            .write_slice(bytes)
     }
 
     fn set_blk(&self, argument: &Argument) -> Result {
@@ -210,7 +225,9 @@ impl Control {
         let mut answers = KVec::from_elem(abi::MapAnswer::default(), count, GFP_KERNEL)?;
         let address = UserPtr::from_addr(usize::try_from(request.answers)?);
         let bytes = answers.as_mut_slice().as_mut_bytes();
-        UserSlice::new(address, bytes.len()).reader().read_slice(bytes)?;
+        UserSlice::new(address, bytes.len())
+            .reader()
+            .read_slice(bytes)?;
         let answer = Answer::new(answers, binding.disk.geometry.pages())?;
         let ended = Mapper::answer(&binding.disk, binding.token, request.id, answer)?;
         request.error = ended.map_or_else(|status| status.errno(), |()| 0);

@@ -134,7 +134,11 @@ impl SimDisk {
 
     #[inline]
     fn write(&self, bio: &Bio) -> Result<(), StoreError> {
-        let wait = if bio.nowait() { Wait::Forbidden } else { Wait::Allowed };
+        let wait = if bio.nowait() {
+            Wait::Forbidden
+        } else {
+            Wait::Allowed
+        };
         bio.segments()
             .try_for_each(|segment| self.store.write(segment.position(), &segment, wait))
     }
@@ -158,7 +162,11 @@ impl SimDisk {
         let waiting = self.mapper.state();
         abi::Info {
             index: self.index,
-            flags: if waiting.registered { abi::INFO_MAPPER } else { 0 },
+            flags: if waiting.registered {
+                abi::INFO_MAPPER
+            } else {
+                0
+            },
             size: self.geometry.size,
             memory_cap: self.geometry.memory_cap,
             pages_held: self.store.pages_held(),
@@ -215,13 +223,21 @@ impl Operations for Driver {
 
     fn open(disk: ArcBorrow<'_, Delayed<SimDisk>>, openers: u32) -> Result {
         disk.openers.store(openers, Relaxed);
-        pr_info!("{}{}: engaged, open {openers} time(s)\n", abi::NAME, disk.index);
+        pr_info!(
+            "{}{}: engaged, open {openers} time(s)\n",
+            abi::NAME,
+            disk.index
+        );
         Ok(())
     }
 
     fn release(disk: ArcBorrow<'_, Delayed<SimDisk>>, openers: u32) {
         disk.openers.store(openers, Relaxed);
-        pr_info!("{}{}: released, open {openers} time(s)\n", abi::NAME, disk.index);
+        pr_info!(
+            "{}{}: released, open {openers} time(s)\n",
+            abi::NAME,
+            disk.index
+        );
     }
 
     fn ioctl(

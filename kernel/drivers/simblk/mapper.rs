@@ -153,7 +153,14 @@ impl Mapper {
     fn hold(disk: &Delayed<SimDisk>, bio: Bio, op: Op) {
         let Some(place) = reserve(&bio) else {
             let nowait = bio.nowait();
-            return disk.complete(bio, Err(if nowait { Status::Again } else { Status::NoMemory }));
+            return disk.complete(
+                bio,
+                Err(if nowait {
+                    Status::Again
+                } else {
+                    Status::NoMemory
+                }),
+            );
         };
         let held = Held {
             bio,

@@ -82,16 +82,18 @@ pub(crate) fn entries<'a>(
         Op::Write => abi::DIRECTION_WRITE,
         _ => abi::DIRECTION_READ,
     };
-    (pages.first()..).take(pages.count() as usize).map(move |page| {
-        let (begin, end) = pages.within(page);
-        abi::MapEntry {
-            logical_page: page,
-            physical_page: table.physical(page),
-            start_sector: begin / abi::SECTOR_SIZE,
-            sectors: ((end - begin) / abi::SECTOR_SIZE) as u32,
-            direction,
-        }
-    })
+    (pages.first()..)
+        .take(pages.count() as usize)
+        .map(move |page| {
+            let (begin, end) = pages.within(page);
+            abi::MapEntry {
+                logical_page: page,
+                physical_page: table.physical(page),
+                start_sector: begin / abi::SECTOR_SIZE,
+                sectors: ((end - begin) / abi::SECTOR_SIZE) as u32,
+                direction,
+            }
+        })
 }
 
 /// An answer, with the memory that recording it takes: allocated before the locks are taken.
@@ -134,7 +136,10 @@ impl Answer {
             && self.entries.iter().zip(expected).all(same);
         let allowed = match held.op {
             Op::Write => self.writable,
-            _ => self.entries.iter().all(|entry| entry.new_physical_page == entry.physical_page),
+            _ => self
+                .entries
+                .iter()
+                .all(|entry| entry.new_physical_page == entry.physical_page),
         };
         if complete && allowed {
             Ok(())
@@ -155,7 +160,8 @@ impl Answer {
 
     fn read(&self, disk: &SimDisk, bio: &Bio) -> Result<(), StoreError> {
         self.each_piece(bio, |entry, offset, piece| {
-            disk.store.read(entry.physical_page * abi::PAGE_SIZE + offset, piece)
+            disk.store
+                .read(entry.physical_page * abi::PAGE_SIZE + offset, piece)
         })
     }
 
@@ -165,7 +171,11 @@ impl Answer {
         for entry in &self.entries {
             let (begin, end) = pages.within(entry.logical_page);
             if end - begin < abi::PAGE_SIZE {
-                disk.store.copy_page(entry.physical_page, entry.new_physical_page, Wait::Allowed)?;
+                disk.store.copy_page(
+                    entry.physical_page,
+                    entry.new_physical_page,
+                    Wait::Allowed,
+                )?;
             }
         }
         self.each_piece(bio, |entry, offset, piece| {

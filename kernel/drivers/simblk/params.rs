@@ -27,11 +27,21 @@ impl Params {
         let block_size = given::block_size.value();
         let disks = given::disks.value();
         let cap_mb = given::max_memory_mb.value();
-        check("size_mb", size_mb, (1..=MAX_MIB).contains(&size_mb), "1 to 4194304")?;
+        check(
+            "size_mb",
+            size_mb,
+            (1..=MAX_MIB).contains(&size_mb),
+            "1 to 4194304",
+        )?;
         let blocks = Geometry::is_block_size(block_size);
         check("block_size", block_size, blocks, "512, 1024, 2048 or 4096")?;
         check("disks", disks, disks <= abi::MAX_DISKS, "0 to 64")?;
-        check("max_memory_mb", cap_mb, cap_mb <= MAX_MIB, "0 to 4194304, 0 for no cap")?;
+        check(
+            "max_memory_mb",
+            cap_mb,
+            cap_mb <= MAX_MIB,
+            "0 to 4194304, 0 for no cap",
+        )?;
         Ok(Self {
             disks,
             disk: Geometry {
@@ -53,8 +63,14 @@ fn check(name: &str, value: impl fmt::Display, good: bool, wanted: &str) -> Resu
 
 impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Geometry { size, block_size, .. } = self.disk;
+        let Geometry {
+            size, block_size, ..
+        } = self.disk;
         let mib = size / MIB;
-        write!(f, "{} disk(s) of {mib} MiB with blocks of {block_size} bytes", self.disks)
+        write!(
+            f,
+            "{} disk(s) of {mib} MiB with blocks of {block_size} bytes",
+            self.disks
+        )
     }
 }

@@ -147,9 +147,12 @@ impl Registry {
     /// The first disk with this index or a higher one.
     pub(crate) fn at_or_after(&self, index: u32) -> Option<DiskRef> {
         let slots = self.slots.lock();
-        slots.iter().skip(index as usize).find_map(|slot| match slot {
-            Slot::Present(entry) => Some(entry.disk.clone()),
-            _ => None,
-        })
+        slots
+            .iter()
+            .skip(index as usize)
+            .find_map(|slot| match slot {
+                Slot::Present(entry) => Some(entry.disk.clone()),
+                _ => None,
+            })
     }
 }

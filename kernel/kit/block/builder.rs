@@ -7,12 +7,7 @@
 use core::{fmt::Write, ptr::NonNull};
 
 use kernel::{
-    bindings,
-    error::from_err_ptr,
-    fmt,
-    prelude::*,
-    static_lock_class,
-    str::NullTerminatedFormatter,
+    bindings, error::from_err_ptr, fmt, prelude::*, static_lock_class, str::NullTerminatedFormatter,
 };
 
 use super::{
@@ -66,20 +61,10 @@ impl DiskBuilder {
     ) -> Result<Disk<T>> {
         let mut limits = self.limits.to_raw()?;
         let inner = Inner::<T>::new(data, major.new_disk())?;
-        let disk = self.prepare(&mut limits, name, major, inner);
-        // SAFETY: Allocated and complete, and not added yet.
-        let added = disk.and_then(|disk| {
-            // SAFETY: As above.
-            match unsafe { add(disk.as_ptr()) } {
-                Ok(()) => Ok(disk),
-                Err(error) => {
-                    // SAFETY: The reference of allocating it is ours. As it was not added, `free_disk` is not called.
-                    unsafe { bindings::put_disk(disk.as_ptr()) };
-                    Err(error)
-                }
-            }
-        });
-        match added {
+        match self
+            .prepare(&mut limits, name, major, inner)
+            .and_then(added)
+        {
             // SAFETY: Added, with this `inner`, and the reference is ours.
             Ok(disk) => Ok(unsafe { Disk::new(disk, inner) }),
             Err(error) => {
@@ -125,6 +110,20 @@ impl DiskBuilder {
             return Err(error);
         }
         NonNull::new(disk).ok_or(ENOMEM)
+    }
+}
+
+/// Adds a disk that [`DiskBuilder::prepare`] made; if that fails, gives it up.
+fn added(disk: NonNull<bindings::gendisk>) -> Result<NonNull<bindings::gendisk>> {
+    // SAFETY: Allocated and complete, and not added yet.
+    match unsafe { add(disk.as_ptr()) } {
+        Ok(()) => Ok(disk),
+        Err(error) => {
+            // SAFETY: The reference of allocating it is ours. As it was not added, `free_disk` is
+            // not called.
+            unsafe { bindings::put_disk(disk.as_ptr()) };
+            Err(error)
+        }
     }
 }
 

@@ -161,10 +161,7 @@ impl<T: Operations> Disk<T> {
     /// # Safety
     ///
     /// As the type's invariants say.
-    pub(super) unsafe fn new(
-        disk: NonNull<bindings::gendisk>,
-        inner: NonNull<Inner<T>>,
-    ) -> Self {
+    pub(super) unsafe fn new(disk: NonNull<bindings::gendisk>, inner: NonNull<Inner<T>>) -> Self {
         // INVARIANT: By the function's contract.
         Self { disk, inner }
     }

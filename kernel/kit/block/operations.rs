@@ -63,7 +63,11 @@ impl<T: Operations> Table<T> {
             submit_bio: Some(Self::submit_bio),
             open: Some(Self::open),
             release: Some(Self::release),
-            ioctl: if T::HAS_IOCTL { Some(Self::ioctl) } else { None },
+            ioctl: if T::HAS_IOCTL {
+                Some(Self::ioctl)
+            } else {
+                None
+            },
             #[cfg(CONFIG_COMPAT)]
             compat_ioctl: if T::HAS_IOCTL {
                 Some(bindings::blkdev_compat_ptr_ioctl)

@@ -70,7 +70,9 @@ impl PageSlot {
     /// Takes the page out. RCU readers may still be using it.
     pub(super) fn take(&self) -> Option<OwnedPage> {
         // SAFETY: By the type invariant, and `xchg` gives the pointer to exactly one caller.
-        self.0.take().map(|page| unsafe { OwnedPage::from_raw(page) })
+        self.0
+            .take()
+            .map(|page| unsafe { OwnedPage::from_raw(page) })
     }
 }
 

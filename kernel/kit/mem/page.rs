@@ -25,8 +25,8 @@ impl Wait {
     /// With plain `GFP_NOIO` an allocation of one page never fails: the kernel tries until some process is killed, or
     /// for ever, since this context may not start the OOM killer. `__GFP_RETRY_MAYFAIL` makes it try hard and give up.
     pub(super) fn gfp(self) -> bindings::gfp_t {
-        const NO_IO: bindings::gfp_t = bindings::GFP_KERNEL
-            & !(1 << bindings::___GFP_IO_BIT | 1 << bindings::___GFP_FS_BIT);
+        const NO_IO: bindings::gfp_t =
+            bindings::GFP_KERNEL & !(1 << bindings::___GFP_IO_BIT | 1 << bindings::___GFP_FS_BIT);
         const MAY_FAIL: bindings::gfp_t = 1 << bindings::___GFP_RETRY_MAYFAIL_BIT;
         match self {
             Wait::Allowed => NO_IO | MAY_FAIL | bindings::__GFP_NOWARN,
