@@ -55,6 +55,14 @@ pub enum Error {
         /// Which values it takes.
         why: String,
     },
+    /// The disk holds data, which the policy would not find.
+    #[error("simblk{index} holds {pages} pages of data, and the log begins empty")]
+    NotEmpty {
+        /// The disk.
+        index: u32,
+        /// Pages that hold data.
+        pages: u64,
+    },
     /// The request is not held any more, or the whole registration has ended: no answer came in time.
     #[error("{what} is gone: no answer came in time")]
     Lapsed {
@@ -93,6 +101,9 @@ impl Error {
             }
             Self::Taken { .. } => "end that program; a disk has one mapper at a time".into(),
             Self::TooMany => "remove one: simctl remove DISK".into(),
+            Self::NotEmpty { index, .. } => {
+                format!("take another disk, or throw the data away: blkdiscard /dev/simblk{index}")
+            }
             Self::Lapsed { .. } => {
                 "the disk goes on with the identity mapping; register again, or allow more time per answer"
                     .into()

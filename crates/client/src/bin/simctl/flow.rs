@@ -43,8 +43,11 @@ pub(crate) fn reqsize(target: &Target, out: &mut dyn Write) -> Result<(Mapper, R
 
 fn wait(mapper: &mut Mapper, stop: &Stop) -> Result<Request, Failure> {
     while !stop.asked() {
-        if let Some(request) = mapper.next_request(Wait::Millis(LONGEST_WAIT_MS))? {
-            return Ok(request);
+        match mapper.next_request(Wait::Millis(LONGEST_WAIT_MS)) {
+            Ok(Some(request)) => return Ok(request),
+            // A signal may also be one that does not ask to end, such as SIGCONT.
+            Ok(None) | Err(Error::Interrupted) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Err(Failure::Interrupted)
@@ -92,6 +95,7 @@ pub(crate) fn io(io: &Io, out: &mut dyn Write) -> Result<(), Failure> {
     printed?;
     summarize(&server, io.policy, out)?;
     served?;
+    writeln!(out, "{} goes on with the identity mapping", server.source().info().name)?;
     match limit {
         Some(limit) if server.summary().requests < limit => Err(Failure::Interrupted),
         _ => Ok(()),
@@ -100,17 +104,11 @@ pub(crate) fn io(io: &Io, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// A log-structured policy knows only what was written through it.
 fn check_empty(mapper: &Mapper, policy: Spec) -> Result<(), Error> {
-    let info = mapper.info();
-    if !policy.wants_empty_disk() || info.pages_held == 0 {
-        return Ok(());
+    let (index, pages) = (mapper.info().index, mapper.info().pages_held);
+    match policy.wants_empty_disk() && pages > 0 {
+        true => Err(Error::NotEmpty { index, pages }),
+        false => Ok(()),
     }
-    Err(Error::Refused {
-        doing: format!("map {} by {policy}", info.name),
-        why: format!(
-            "the log begins empty, and the disk holds {} pages of data; empty it: blkdiscard /dev/{}",
-            info.pages_held, info.name
-        ),
-    })
 }
 
 fn print_served(served: &Served<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -151,6 +149,5 @@ fn summarize(server: &Server<Mapper>, policy: Spec, out: &mut dyn Write) -> io::
         ("lost", sum.lost.to_string()),
     ];
     rows.extend(server.policy().report());
-    print_rows(&rows, out)?;
-    writeln!(out, "{} goes on with the identity mapping", server.source().info().name)
+    print_rows(&rows, out)
 }
