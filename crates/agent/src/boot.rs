@@ -9,38 +9,39 @@
 mod devices;
 mod mounts;
 mod net;
+mod profile;
 mod root;
 
 use blockyard_proto::{BOOT_CONFIG_PATH, BootConfig};
 
 use crate::error::{Context, Error};
 
+pub use profile::Profile;
+
 /// Everything up to the point where programs can be run.
-pub fn boot() -> Result<BootConfig, Error> {
+pub fn boot(profile: &mut Profile) -> Result<BootConfig, Error> {
     mounts::early()?;
     let config = config()?;
     root::enter()?;
+    profile.reached("root");
     mounts::late()?;
     rustix::system::sethostname(config.hostname.as_bytes()).context(|| "cannot set the host name".into())?;
-    environment();
+    // The out-of-memory killer may take any process but the one that reports it; those that are started
+    // get the usual score back. A kernel without the file has no such killer.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
     Ok(config)
 }
 
 /// What takes programs to do.
-pub fn late(config: &BootConfig) -> Result<(), Error> {
+pub fn late(config: &BootConfig, profile: &mut Profile) -> Result<(), Error> {
     net::configure(config.net.as_ref())?;
-    devices::start_udev()
+    devices::start_udev()?;
+    profile.reached("udev");
+    Ok(())
 }
 
 fn config() -> Result<BootConfig, Error> {
     let bytes = std::fs::read(BOOT_CONFIG_PATH).context(|| format!("cannot read {BOOT_CONFIG_PATH}"))?;
     postcard::from_bytes(&bytes)
         .map_err(|e| Error::other(format!("{BOOT_CONFIG_PATH} is not of this version"), e.to_string()))
-}
-
-/// What the kernel left in the environment, commands shall not see; what they expect, they shall.
-fn environment() {
-    // The out-of-memory killer may take any process but the one that reports it. A kernel without the
-    // file has no such killer.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
 }

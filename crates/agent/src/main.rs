@@ -36,11 +36,14 @@ fn main() -> ExitCode {
 
 /// Boots, then serves for ever.
 fn run() -> Result<Infallible, Error> {
-    let config = boot::boot()?;
+    let mut profile = boot::Profile::start();
+    let config = boot::boot(&mut profile)?;
     reaper::start()?;
-    boot::late(&config)?;
+    boot::late(&config, &mut profile)?;
     serve::start(OWNER_PORT)?;
     serve::start(VISITOR_PORT)?;
+    profile.reached("ready");
+    profile.log();
     loop {
         std::thread::park();
     }

@@ -9,9 +9,11 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process_group, wait, waitid,
 };
@@ -49,6 +51,9 @@ pub fn start() -> Result<(), Error> {
 
 /// Starts a program. Its end must be asked for with [`wait_for`].
 pub fn spawn(command: &mut Command) -> io::Result<(Child, Pid)> {
+    // SAFETY: between fork and exec the closure makes three system calls through rustix on constant memory; it
+    // neither allocates nor locks.
+    unsafe { command.pre_exec(usual_oom_score) };
     let mut table = table();
     let child = command.spawn()?;
     let pid = Pid::from_child(&child);
@@ -56,6 +61,14 @@ pub fn spawn(command: &mut Command) -> io::Result<(Child, Pid)> {
     table.started += 1;
     CHANGED.notify_all();
     Ok((child, pid))
+}
+
+/// Only PID 1 is spared by the out-of-memory killer, not what it starts. Without the file there is no killer.
+fn usual_oom_score() -> io::Result<()> {
+    if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", OFlags::WRONLY, Mode::empty()) {
+        rustix::io::write(file, b"0")?;
+    }
+    Ok(())
 }
 
 /// Waits until the child has ended, and forgets it.
