@@ -4,14 +4,18 @@
 pub mod accel;
 pub mod apt;
 pub mod cache;
+pub mod doctor;
 pub mod error;
 mod files;
+pub mod guest;
 pub mod initramfs;
 pub mod interrupt;
 pub mod kernel;
 pub mod klog;
+pub mod machine;
 pub mod modules;
 pub mod process;
+pub mod programs;
 pub mod progress;
 pub mod qemu;
 pub mod qmp;
@@ -21,5 +25,8 @@ pub mod toolchain;
 pub mod version;
 pub mod workspace;
 
+pub use accel::{Accel, Engine};
 pub use error::{Error, Kind, Result};
 pub use kernel::{Kernel, KernelSpec, Profile};
+pub use guest::{Guest, Visit};
+pub use machine::{Disk, Machine, MachineBuilder};

@@ -17,7 +17,8 @@ pub use info::Info;
 
 use crate::error::{Error, Kind, Result};
 use crate::files;
-use folder::{Lock, private_dir};
+pub(crate) use folder::Lock;
+use folder::private_dir;
 
 /// The longest name of a guest: a socket's path may have 107 bytes in all.
 const MAX_NAME: usize = 24;

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A conversation with the agent: the greeting, the thread that reads the port, and waiting for answers.
+
+use std::io::{ErrorKind, Read};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use blockyard_proto::{
+    Closed, Decoder, Event, Failure, Frame, Incoming, Link, Outcome, Request, Stream, VERSION, decode,
+};
+
+use super::vitals::Vitals;
+use crate::accel::Engine;
+use crate::error::{Context, Error, Kind, Result};
+use crate::interrupt;
+
+/// How often a wait looks at Ctrl-C and at the machine.
+const TICK: Duration = Duration::from_millis(100);
+/// How long an agent may say nothing at all, under KVM, before the machine counts as hung.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long after its first silence the agent is asked for a sign of life.
+const ASK: Duration = Duration::from_secs(5);
+
+/// A conversation with the agent of one guest.
+#[derive(Debug)]
+pub struct Session {
+    link: Arc<Link>,
+    socket: UnixStream,
+    heard: Arc<Heard>,
+    engine: Engine,
+    vitals: Vitals,
+}
+
+/// When the agent last said something: milliseconds since the conversation began.
+#[derive(Debug)]
+struct Heard {
+    began: Instant,
+    at: AtomicU64,
+}
+
+impl Heard {
+    fn silence(&self) -> Duration {
+        let at = Duration::from_millis(self.at.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(at)
+    }
+
+    fn now(&self) {
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at.store(millis, Ordering::Relaxed);
+    }
+}
+
+impl Session {
+    /// Greets the agent behind this socket and waits for its answer until `deadline`.
+    pub(crate) fn open(socket: &Path, engine: Engine, vitals: Vitals, deadline: Instant) -> Result<Self> {
+        let stream = connect(socket, &vitals, deadline)?;
+        let what = || format!("cannot use the socket {}", socket.display());
+        let reader = stream.try_clone().context(Kind::Lab, what)?;
+        let writer = stream.try_clone().context(Kind::Lab, what)?;
+        let link = Link::new(writer);
+        let heard = Arc::new(Heard { began: Instant::now(), at: AtomicU64::new(0) });
+        let (welcomed, welcome) = mpsc::sync_channel(1);
+        let nonce = greeting_nonce();
+        let port = Port { link: Arc::downgrade(&link), heard: heard.clone(), welcomed, nonce };
+        thread::Builder::new()
+            .name("agent port".into())
+            .spawn(move || port.read(reader))
+            .context(Kind::Lab, || "cannot start a thread")?;
+        let session = Self { link, socket: stream, heard, engine, vitals };
+        session.greet(nonce)?;
+        session.await_welcome(&welcome, deadline)?;
+        Ok(session)
+    }
+
+    fn greet(&self, nonce: u64) -> Result<()> {
+        let sent = self.link.send_raw(&decode::padding()).and_then(|()| self.link.send(&Frame::hello(nonce)));
+        sent.map_err(|_| self.vitals.autopsy())
+    }
+
+    fn await_welcome(&self, welcome: &mpsc::Receiver<u16>, deadline: Instant) -> Result<()> {
+        loop {
+            match welcome.recv_timeout(TICK) {
+                Ok(VERSION) => return Ok(()),
+                Ok(other) => {
+                    let message =
+                        format!("the agent speaks version {other} of the protocol, the lab {VERSION}");
+                    return Err(
+                        Error::new(Kind::Lab, message).with_help("boot the guest with this blockyard")
+                    );
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(self.vitals.autopsy()),
+                Err(RecvTimeoutError::Timeout) => {
+                    interrupt::check()?;
+                    self.vitals.check()?;
+                    if Instant::now() > deadline {
+                        return Err(self.vitals.silent("the agent in the guest never answered"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the agent for something.
+    pub(super) fn request(&self, request: Request) -> Result<Stream> {
+        self.link.open(request).map_err(|closed| self.closed(closed))
+    }
+
+    /// Asks for something whose answer carries no data, and waits for the answer.
+    pub(super) fn ask(&self, what: &str, request: Request, limit: Duration) -> Result<()> {
+        let stream = self.request(request)?;
+        let deadline = Instant::now() + self.engine.scale(limit);
+        loop {
+            match self.next(&stream, Some(deadline))? {
+                Some(Event::Closed(outcome)) => return done(outcome),
+                Some(_) => {}
+                None => {
+                    let message =
+                        format!("{what} was not done within {} s", self.engine.scale(limit).as_secs());
+                    return Err(Error::new(Kind::Timeout, message));
+                }
+            }
+        }
+    }
+
+    /// What comes next on a stream, data or its end; `None` at the deadline. A lost machine is an error with its cause.
+    pub(super) fn next(&self, stream: &Stream, deadline: Option<Instant>) -> Result<Option<Event>> {
+        loop {
+            interrupt::check()?;
+            let tick = Instant::now() + TICK;
+            let until = deadline.map_or(tick, |deadline| deadline.min(tick));
+            match stream.next_event(Some(until)) {
+                Event::Nothing if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                    return Ok(None);
+                }
+                Event::Nothing => self.watch()?,
+                Event::Lost(_) => return Err(self.vitals.autopsy()),
+                event => return Ok(Some(event)),
+            }
+        }
+    }
+
+    /// Looks after a machine that says nothing: dead, hung, or just busy.
+    fn watch(&self) -> Result<()> {
+        self.vitals.check()?;
+        let silence = self.heard.silence();
+        if silence > self.engine.scale(SILENCE) {
+            let message = format!("the guest has not given a sign of life for {} s", silence.as_secs());
+            return Err(self.vitals.silent(&message));
+        }
+        if silence > ASK {
+            // A failed send has ended the link, which the next event tells.
+            drop(self.link.send(&Frame::Ping));
+        }
+        Ok(())
+    }
+
+    pub(super) fn closed(&self, closed: Closed) -> Error {
+        match closed {
+            Closed::Lost(_) => self.vitals.autopsy(),
+            other => Error::new(Kind::Guest, other.to_string()),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    pub(crate) fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    /// Leaves in good order: what runs in the guest may go on.
+    pub(super) fn leave(&self) {
+        // Whoever cannot be told is gone already.
+        drop(self.link.send(&Frame::Bye));
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Ends the thread that reads; an error means that the socket is closed.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+/// An outcome that is no failure.
+pub(super) fn done(outcome: Outcome) -> Result<()> {
+    match outcome {
+        Outcome::Failed(failure) => Err(failed(failure)),
+        _ => Ok(()),
+    }
+}
+
+/// The agent's refusal as an error of ours.
+pub(super) fn failed(failure: Failure) -> Error {
+    let error = Error::new(Kind::Guest, failure.message);
+    match failure.errno {
+        Some(errno) => error.with_source(std::io::Error::from_raw_os_error(errno)),
+        None => error,
+    }
+}
+
+/// QEMU makes its sockets while it starts.
+fn connect(socket: &Path, vitals: &Vitals, deadline: Instant) -> Result<UnixStream> {
+    loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => return Ok(stream),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                interrupt::check()?;
+                vitals.check()?;
+                if Instant::now() > deadline {
+                    return Err(vitals.silent("QEMU did not open its sockets"));
+                }
+                // There is no event for a socket that another process binds.
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(e) => return Err(e).context(Kind::Lab, || format!("cannot connect to {}", socket.display())),
+        }
+    }
+}
+
+fn greeting_nonce() -> u64 {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::from(time.subsec_nanos()) << 32 | u64::from(std::process::id())
+}
+
+/// The side of the port that listens.
+struct Port {
+    link: Weak<Link>,
+    heard: Arc<Heard>,
+    welcomed: SyncSender<u16>,
+    nonce: u64,
+}
+
+impl Port {
+    fn read(self, mut socket: UnixStream) {
+        let mut decoder = Decoder::new();
+        let mut buffer = vec![0; 64 << 10];
+        let reason = loop {
+            match socket.read(&mut buffer) {
+                Ok(0) => break "QEMU closed the port".to_owned(),
+                Ok(n) => decoder.push(&buffer[..n]),
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => break e.to_string(),
+            }
+            self.heard.now();
+            if let Err(reason) = self.take(&mut decoder) {
+                break reason;
+            }
+        };
+        if let Some(link) = self.link.upgrade() {
+            link.fail(&reason);
+        }
+    }
+
+    fn take(&self, decoder: &mut Decoder) -> std::result::Result<(), String> {
+        while let Some(frame) = decoder.next_frame().map_err(|e| e.to_string())? {
+            let Some(link) = self.link.upgrade() else { return Err("nobody listens any more".into()) };
+            match link.receive(frame).map_err(|e| e.to_string())? {
+                // A second welcome finds nobody waiting, which is as it should be.
+                Incoming::Welcome { version, nonce } if nonce == self.nonce => {
+                    drop(self.welcomed.try_send(version))
+                }
+                // A welcome to the one before us.
+                Incoming::Welcome { .. } => decoder.search(),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

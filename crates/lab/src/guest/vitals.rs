@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether the machine lives, and if not, what it died of.
+//!
+//! "The connection was lost" helps nobody. A machine that is gone has left a console log, an exit status and
+//! perhaps a note of who ended it; from these the cause is named: a kernel panic with its reason, an agent that
+//! could not boot, a QEMU that was killed or refused its command line, a guest that somebody stopped.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use blockyard_proto::{CONSOLE_BOOT_FAILED, CONSOLE_PREFIX};
+
+use crate::error::{Error, Kind, Result};
+use crate::process::Child;
+use crate::qemu::names;
+use crate::registry;
+
+/// What QEMU itself has to say.
+pub(crate) const QEMU_LOG: &str = "qemu.log";
+/// Lines of the console that an error shows.
+const TAIL: usize = 20;
+/// A QEMU that has closed its sockets is about to end.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// The life signs of one machine.
+#[derive(Debug)]
+pub struct Vitals {
+    runtime: PathBuf,
+    qemu_pid: u32,
+    /// A visitor has no child to ask.
+    qemu: Option<Mutex<Child>>,
+    booted: std::sync::atomic::AtomicBool,
+}
+
+impl Vitals {
+    /// Of a machine whose QEMU is our child.
+    pub(crate) fn of_child(runtime: &Path, qemu: Child) -> Self {
+        let qemu_pid = qemu.id();
+        Self { runtime: runtime.to_owned(), qemu_pid, qemu: Some(Mutex::new(qemu)), booted: false.into() }
+    }
+
+    /// Of a machine that another process owns.
+    pub(crate) fn of_another(runtime: &Path, qemu_pid: u32) -> Self {
+        Self { runtime: runtime.to_owned(), qemu_pid, qemu: None, booted: true.into() }
+    }
+
+    pub(crate) fn qemu_pid(&self) -> u32 {
+        self.qemu_pid
+    }
+
+    /// From now on an end is a death, not a failed boot.
+    pub(crate) fn has_booted(&self) {
+        self.booted.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// An error with the cause if QEMU has ended.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.exit_status(Duration::ZERO)? {
+            Some(status) => Err(self.verdict(Some(status))),
+            None if self.qemu.is_none() && !Path::new(&format!("/proc/{}", self.qemu_pid)).exists() => {
+                Err(self.verdict(None))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The cause of death of a machine whose sockets have closed.
+    pub(crate) fn autopsy(&self) -> Error {
+        match self.exit_status(ENDING) {
+            Ok(status) => self.verdict(status),
+            Err(error) => error,
+        }
+    }
+
+    /// An error for a machine that runs and says nothing.
+    pub(crate) fn silent(&self, message: &str) -> Error {
+        self.with_console(Error::new(if self.is_booting() { Kind::Boot } else { Kind::MachineDied }, message))
+    }
+
+    /// Waits for QEMU's end; ends it at the limit.
+    pub(crate) fn end(&self, limit: Duration) -> Result<()> {
+        if self.exit_status(limit)?.is_none() {
+            self.kill()?;
+        }
+        Ok(())
+    }
+
+    /// Ends QEMU at once.
+    pub(crate) fn kill(&self) -> Result<()> {
+        match &self.qemu {
+            Some(qemu) => qemu.lock().unwrap_or_else(PoisonError::into_inner).end_now().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// What the serial console has said so far.
+    pub(crate) fn console(&self) -> String {
+        let bytes = std::fs::read(self.runtime.join(names::CONSOLE_LOG)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\r', "")
+    }
+
+    fn is_booting(&self) -> bool {
+        !self.booted.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn exit_status(&self, limit: Duration) -> Result<Option<ExitStatus>> {
+        let Some(qemu) = &self.qemu else { return Ok(None) };
+        let mut qemu = qemu.lock().unwrap_or_else(PoisonError::into_inner);
+        if limit.is_zero() { qemu.try_wait() } else { qemu.wait(Some(limit)) }
+    }
+
+    fn verdict(&self, status: Option<ExitStatus>) -> Error {
+        let console = self.console();
+        let kind = if self.is_booting() { Kind::Boot } else { Kind::MachineDied };
+        let qemu_said = std::fs::read_to_string(self.runtime.join(QEMU_LOG)).unwrap_or_default();
+        let stopped = registry::was_stopped(&self.runtime);
+        self.with_console(Error::new(kind, cause(&console, &qemu_said, status, stopped)))
+    }
+
+    fn with_console(&self, error: Error) -> Error {
+        let console = self.console();
+        let lines: Vec<&str> = console.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(TAIL)..];
+        if tail.is_empty() { error } else { error.with_source(Tail(tail.join("\n  "))) }
+    }
+}
+
+/// What a machine died of, in one sentence.
+fn cause(console: &str, qemu_said: &str, status: Option<ExitStatus>, stopped: bool) -> String {
+    if stopped {
+        return "the guest was ended by `blockyard stop`".into();
+    }
+    if let Some(reason) = after(console, &format!("{CONSOLE_PREFIX}{CONSOLE_BOOT_FAILED}")) {
+        return format!("the agent could not boot the guest: {reason}");
+    }
+    if let Some(reason) = after(console, "Kernel panic - not syncing: ") {
+        return format!("the guest's kernel panicked: {reason}");
+    }
+    match status.map(|status| (status.code(), status.signal())) {
+        Some((_, Some(signal))) => format!("QEMU was killed by signal {signal}"),
+        Some((Some(0), _)) => "the guest reset or powered itself off".into(),
+        Some((code, _)) => {
+            let said =
+                qemu_said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+            format!("QEMU ended with exit code {}: {}", code.unwrap_or(-1), said.trim())
+        }
+        None => "the machine is gone".into(),
+    }
+}
+
+/// The rest of the last line that holds `mark`.
+fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
+    text.lines().rev().find_map(|line| line.split_once(mark)).map(|(_, rest)| rest.trim())
+}
+
+/// The end of the console, as the cause under an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the console ends with:\n  {0}")]
+struct Tail(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PANIC: &str =
+        "[    3.1] x\n[    3.2] Kernel panic - not syncing: sysrq triggered crash\n[    3.3] CPU: 0";
+
+    #[test]
+    fn a_panic_is_named_before_the_reset_that_it_causes() {
+        let named = cause(PANIC, "", Some(ExitStatus::from_raw(0)), false);
+        assert_eq!(named, "the guest's kernel panicked: sysrq triggered crash");
+    }
+
+    #[test]
+    fn an_agent_that_gave_up_is_named_with_its_reason() {
+        let console = format!("{CONSOLE_PREFIX}{CONSOLE_BOOT_FAILED}no disk blockyard-root\n{PANIC}");
+        assert!(cause(&console, "", None, false).ends_with("no disk blockyard-root"));
+    }
+
+    #[test]
+    fn a_killed_qemu_a_refused_command_line_and_a_stop_differ() {
+        assert_eq!(cause("", "", Some(ExitStatus::from_raw(9)), false), "QEMU was killed by signal 9");
+        let refused = cause("", "qemu: -device: no such bus\n\n", Some(ExitStatus::from_raw(1 << 8)), false);
+        assert_eq!(refused, "QEMU ended with exit code 1: qemu: -device: no such bus");
+        assert!(cause(PANIC, "", None, true).contains("blockyard stop"));
+    }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A machine: what it is made of, and booting it into a [`Guest`].
+//!
+//! ```no_run
+//! use blockyard_lab::{Disk, Kernel, KernelSpec, Machine};
+//!
+//! let kernel = Kernel::ensure(&KernelSpec::default())?;
+//! let guest = Machine::builder().kernel(&kernel).disk(Disk::size(64 << 20)).boot()?;
+//! assert_eq!(guest.check("lsblk --nodeps --noheadings -o SIZE /dev/vda")?.trim(), "64M");
+//! guest.finish()?;
+//! # Ok::<(), blockyard_lab::Error>(())
+//! ```
+
+mod disk;
+mod initrd;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use blockyard_proto::{BootConfig, NetConfig};
+
+pub use self::disk::Disk;
+pub(crate) use self::disk::Slots;
+use crate::accel::{self, Accel, Engine};
+use crate::error::{Context, Error, Kind, Result};
+use crate::guest::vitals::{QEMU_LOG, Vitals};
+use crate::guest::{Guest, Parts, Session};
+use crate::kernel::{Kernel, Profile};
+use crate::klog::Allow;
+use crate::process::Command;
+use crate::qemu::{self, Launch, Network, names};
+use crate::registry::{Claim, Info, Registry};
+use crate::{programs, rootfs};
+
+/// How long a boot may take under KVM; it takes about 0.5 s.
+const BOOT: Duration = Duration::from_secs(20);
+/// How much longer everything takes in a kernel with all checks.
+const DEBUG_FACTOR: u32 = 4;
+
+/// Makes [`MachineBuilder`]s.
+#[derive(Debug)]
+pub struct Machine;
+
+impl Machine {
+    /// A machine with 1 GiB of memory, two processors, no disks but its root, and no network.
+    pub fn builder() -> MachineBuilder {
+        MachineBuilder {
+            kernel: None,
+            modules: Vec::new(),
+            disks: Vec::new(),
+            mem_mib: 1024,
+            cpus: 2,
+            accel: Accel::default(),
+            network: None,
+            append: Vec::new(),
+            name: None,
+            allowed: Vec::new(),
+            boot_timeout: None,
+        }
+    }
+}
+
+/// What a machine will be made of.
+#[derive(Debug, Clone)]
+#[must_use = "a machine does nothing until it boots"]
+pub struct MachineBuilder {
+    kernel: Option<Image>,
+    modules: Vec<PathBuf>,
+    disks: Vec<Disk>,
+    mem_mib: u32,
+    cpus: u32,
+    accel: Accel,
+    network: Option<Network>,
+    append: Vec<String>,
+    name: Option<String>,
+    allowed: Vec<Allow>,
+    boot_timeout: Option<Duration>,
+}
+
+/// What a machine needs to know of its kernel.
+#[derive(Debug, Clone)]
+struct Image {
+    bzimage: PathBuf,
+    release: String,
+    modules: PathBuf,
+    debug: bool,
+}
+
+impl MachineBuilder {
+    /// The kernel to boot, with its own modules.
+    pub fn kernel(mut self, kernel: &Kernel) -> Self {
+        self.kernel = Some(Image {
+            bzimage: kernel.bzimage(),
+            release: kernel.release().to_owned(),
+            modules: kernel.modules_dir(),
+            debug: kernel.profile() == Profile::Debug,
+        });
+        self
+    }
+
+    /// Puts a module's file under `/lib/modules` in the guest; depmod knows it, nothing loads it.
+    pub fn module(mut self, file: impl Into<PathBuf>) -> Self {
+        self.modules.push(file.into());
+        self
+    }
+
+    /// Adds a disk: the first one is `/dev/vda`.
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disks.push(disk);
+        self
+    }
+
+    /// Memory in MiB.
+    pub fn mem_mib(mut self, mib: u32) -> Self {
+        self.mem_mib = mib;
+        self
+    }
+
+    /// Processors.
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// How the processor is run.
+    pub fn accel(mut self, accel: Accel) -> Self {
+        self.accel = accel;
+        self
+    }
+
+    /// Gives the guest QEMU's user network: it reaches out, nothing reaches in.
+    pub fn net(mut self) -> Self {
+        self.network.get_or_insert_default();
+        self
+    }
+
+    /// As [`net`](Self::net), and forwards a TCP port of 127.0.0.1 to one in the guest.
+    pub fn forward(mut self, host: u16, guest: u16) -> Self {
+        self.network.get_or_insert_default().forwards.push((host, guest));
+        self
+    }
+
+    /// Adds words to the kernel's command line.
+    pub fn append(mut self, words: impl Into<String>) -> Self {
+        self.append.push(words.into());
+        self
+    }
+
+    /// A name for `ps`, `exec --guest` and `stop`; else the first free `yardN`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Expects a complaint in the kernel log that would fail [`Guest::finish`]: a rule's name or a pattern.
+    pub fn allow_log(mut self, pattern: Allow) -> Self {
+        self.allowed.push(pattern);
+        self
+    }
+
+    /// How long the boot may take, on the wall; by default 20 s under KVM and more under emulation.
+    pub fn boot_timeout(mut self, limit: Duration) -> Self {
+        self.boot_timeout = Some(limit);
+        self
+    }
+
+    /// Starts QEMU and waits until the agent answers.
+    ///
+    /// # Errors
+    /// [`Kind::Boot`] with the console's end if the machine ends or stays silent before that; [`Kind::Usage`] for a
+    /// machine that makes no sense.
+    pub fn boot(self) -> Result<Guest> {
+        let image = self.kernel.clone().ok_or_else(|| Error::new(Kind::Usage, "a machine needs a kernel"))?;
+        let started = Instant::now();
+        let root = rootfs::ensure()?;
+        let programs = programs::ensure()?;
+        let qemu = qemu::find()?;
+        let engine = accel::choose(self.accel, &qemu)?;
+        let claim = Registry::open()?.claim(self.name.as_deref())?;
+        let initramfs = claim.dir().join("initramfs");
+        let config = self.boot_config(claim.name());
+        initrd::write(&initramfs, &config, &programs, &image.modules, &image.release, &self.modules)?;
+        let slots = Slots::fill(&self.disks, claim.dir())?;
+        let launch = Launch {
+            engine,
+            kernel: &image.bzimage,
+            initramfs: &initramfs,
+            append: &self.append,
+            mem_mib: self.mem_mib,
+            cpus: self.cpus,
+            root: root.image(),
+            drives: slots.drives(),
+            network: self.network.as_ref(),
+            runtime: claim.dir(),
+        };
+        tracing::debug!("laid out after {:?}", started.elapsed());
+        let vitals = start(&qemu, &launch)?;
+        let pid = vitals.qemu_pid();
+        let deadline = Instant::now() + self.boot_limit(engine, image.debug);
+        let session = Session::open(&claim.dir().join(names::OWNER), engine, vitals, deadline)?;
+        session.vitals().has_booted();
+        tracing::info!("{} answers after {:?}", claim.name(), started.elapsed());
+        claim.publish(&self.info(&claim, &image, engine, pid, &slots))?;
+        let allowed = self.allowed;
+        Guest::new(Parts { session, slots, allowed, debug_kernel: image.debug, claim, rootfs: root })
+    }
+
+    fn boot_limit(&self, engine: Engine, debug: bool) -> Duration {
+        let usual = engine.scale(BOOT) * if debug { DEBUG_FACTOR } else { 1 };
+        self.boot_timeout.unwrap_or(usual)
+    }
+
+    fn boot_config(&self, name: &str) -> BootConfig {
+        // QEMU's user network is always this one.
+        let net = self.network.as_ref().map(|_| NetConfig {
+            address: "10.0.2.15/24".into(),
+            gateway: "10.0.2.2".into(),
+            dns: "10.0.2.3".into(),
+        });
+        BootConfig { hostname: name.to_owned(), net }
+    }
+
+    fn info(&self, claim: &Claim, image: &Image, accel: Engine, qemu_pid: u32, slots: &Slots) -> Info {
+        Info {
+            name: claim.name().to_owned(),
+            owner_pid: std::process::id(),
+            qemu_pid,
+            kernel: image.release.clone(),
+            accel,
+            mem_mib: self.mem_mib,
+            cpus: self.cpus,
+            disks: slots.drives().iter().map(|drive| drive.serial.clone()).collect(),
+            since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        }
+    }
+}
+
+fn start(qemu: &Path, launch: &Launch<'_>) -> Result<Vitals> {
+    let log_path = launch.runtime.join(QEMU_LOG);
+    let log = File::create(&log_path).context(Kind::Lab, || format!("cannot make {}", log_path.display()))?;
+    let mut command = Command::new(qemu).args(launch.args()).grace(Duration::ZERO);
+    tracing::debug!("{}", command.line());
+    let child = command.spawn_with(Stdio::null(), log.into())?;
+    Ok(Vitals::of_child(launch.runtime, child))
+}
