@@ -125,6 +125,13 @@ impl Kernel {
         Ok(Self { about: About::read(&dir)?, dir, _source: plan.source.lease })
     }
 
+    /// The kernel if it is built, and nothing else is done. (What decides its key, as in the source, is still fetched.)
+    pub fn find(spec: &KernelSpec) -> Result<Option<Self>> {
+        let plan = Plan::new(&Cache::open()?, spec)?;
+        let Some(dir) = plan.entry.get(&plan.what)? else { return Ok(None) };
+        Ok(Some(Self { about: About::read(&dir)?, dir, _source: plan.source.lease }))
+    }
+
     /// Its release, as `uname -r` tells it.
     pub fn release(&self) -> &str {
         &self.about.release
@@ -183,17 +190,20 @@ pub fn config(spec: &KernelSpec) -> Result<String> {
     files::read(&scratch.path().join(".config"))
 }
 
-/// Removes every built kernel and unpacked source that nobody uses.
-pub fn clean() -> Result<Cleaned> {
+/// Removes every built kernel, and what was built against it, that nobody uses; with `all`, also the sources and
+/// tools that a build would fetch again.
+pub fn clean(all: bool) -> Result<Cleaned> {
     let cache = Cache::open()?;
-    let mut all = Cleaned::default();
-    for kind in [KERNELS, source::KIND, crate::modules::KIND] {
+    let built = [KERNELS, crate::modules::KIND];
+    let fetched = [source::KIND, toolchain::RUST_SRC, toolchain::TOOLS];
+    let mut sum = Cleaned::default();
+    for kind in built.iter().chain(if all { &fetched[..] } else { &[] }) {
         let one = cache.clean(kind)?;
-        all.bytes += one.bytes;
-        all.removed.extend(one.removed);
-        all.in_use.extend(one.in_use);
+        sum.bytes += one.bytes;
+        sum.removed.extend(one.removed);
+        sum.in_use.extend(one.in_use);
     }
-    Ok(all)
+    Ok(sum)
 }
 
 const KERNELS: &str = "kernel";

@@ -29,117 +29,115 @@ pub(crate) const KIND: &str = "modules";
 /// it lives as long as this value and its clones.
 #[derive(Debug, Clone)]
 pub struct Module {
-    name: String,
-    path: PathBuf,
-    built: PathBuf,
+    /// The module's name, as lsmod shows it.
+    pub name: String,
+    /// The `.ko` file, there as long as this value.
+    pub path: PathBuf,
+    /// The `.ko` where kbuild left it: stays after us, and the next build changes it.
+    pub built: PathBuf,
     _copies: Arc<tempfile::TempDir>,
 }
 
-impl Module {
-    /// The module's name, as lsmod shows it.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The `.ko` file, there as long as this value.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The `.ko` where kbuild left it: stays after us, and the next build changes it.
-    pub fn built_at(&self) -> &Path {
-        &self.built
-    }
-}
-
-/// A build of drivers against one kernel.
+/// A build of our drivers against one kernel. Without a name added to it, it builds them all.
 #[derive(Debug)]
 pub struct Build {
     kdir: PathBuf,
-    source: PathBuf,
     drivers: Vec<String>,
 }
 
 impl Build {
-    /// A build of our drivers against a kernel of the lab.
-    pub fn new(kernel: &Kernel) -> Result<Self> {
-        Self::for_kdir(&kernel.kdir())
+    /// Against a kernel of the lab.
+    pub fn new(kernel: &Kernel) -> Self {
+        Self::for_kdir(kernel.kdir())
     }
 
-    /// A build of our drivers against the kernel whose build folder this is, as in `/lib/modules/RELEASE/build`.
-    pub fn for_kdir(kdir: &Path) -> Result<Self> {
-        let kdir = kdir
-            .canonicalize()
-            .context(Kind::NotFound, || format!("there is no kernel build folder {}", kdir.display()))?;
-        Ok(Self { kdir, source: workspace::kernel_side()?, drivers: Vec::new() })
+    /// Against the kernel whose build folder this is, as in `/lib/modules/RELEASE/build`.
+    pub fn for_kdir(kdir: impl Into<PathBuf>) -> Self {
+        Self { kdir: kdir.into(), drivers: Vec::new() }
     }
 
-    /// Adds a driver by name. Without any, all are built.
-    pub fn driver(mut self, name: &str) -> Result<Self> {
-        let known = drivers_in(&self.source)?;
-        if !known.iter().any(|k| k == name) {
-            return Err(Error::new(Kind::Usage, format!("there is no driver `{name}`"))
-                .with_help(format!("the drivers are: {}", known.join(", "))));
-        }
-        self.drivers.push(name.to_owned());
-        Ok(self)
+    /// Adds a driver by name.
+    #[must_use]
+    pub fn driver(mut self, name: impl Into<String>) -> Self {
+        self.drivers.push(name.into());
+        self
     }
 
     /// Builds. The compiler's messages go to standard error as they are.
     pub fn run(self) -> Result<Vec<Module>> {
-        let (cache, names) = (Cache::open()?, self.names()?);
-        let toolchain = Toolchain::ensure(&cache)?;
-        let (dir, _guard) = self.make(&cache, &toolchain, "build", &names, |make| make)?;
+        let job = Job::prepare(&self)?;
+        let (dir, _guard) = job.make("build", |make| make)?;
         let copies = tempfile::Builder::new().prefix("blockyard-modules-").tempdir();
         let copies =
             Arc::new(copies.context(Kind::Lab, || "cannot make a temporary folder for the modules")?);
-        names.iter().map(|name| keep(&dir, name, &copies)).collect()
+        job.names.iter().map(|name| keep(&dir, name, &copies)).collect()
     }
 
     /// Runs clippy over the drivers and all that they stand on; any warning is an error.
     pub fn clippy(self) -> Result<()> {
-        let (cache, names) = (Cache::open()?, self.names()?);
-        let toolchain = Toolchain::ensure(&cache)?;
-        if !toolchain.sysroot().join("bin/clippy-driver").is_file() {
+        let job = Job::prepare(&self)?;
+        if !job.toolchain.sysroot().join("bin/clippy-driver").is_file() {
             return Err(
                 Error::new(Kind::Need, "clippy is not installed").with_help("rustup component add clippy")
             );
         }
         // A folder of its own: objects of either would be out of date for the other.
-        self.make(&cache, &toolchain, "clippy", &names, |make| {
-            make.args(["CLIPPY=1", "KRUSTFLAGS=-Dwarnings"])
-        })
-        .map(drop)
+        job.make("clippy", |make| make.args(["CLIPPY=1", "KRUSTFLAGS=-Dwarnings"])).map(drop)
+    }
+}
+
+/// A build whose parts were all found.
+struct Job {
+    cache: Cache,
+    toolchain: Toolchain,
+    kdir: PathBuf,
+    clang: bool,
+    source: PathBuf,
+    names: Vec<String>,
+}
+
+impl Job {
+    fn prepare(build: &Build) -> Result<Self> {
+        let source = workspace::kernel_side()?;
+        let names = choose(&source, &build.drivers)?;
+        let no_kdir = || format!("there is no kernel build folder {}", build.kdir.display());
+        let kdir = build.kdir.canonicalize().context(Kind::NotFound, no_kdir)?;
+        let cache = Cache::open()?;
+        let toolchain = Toolchain::ensure(&cache)?;
+        let clang = checks::check(&kdir, &toolchain)?.clang;
+        Ok(Self { cache, toolchain, kdir, clang, source, names })
     }
 
-    fn names(&self) -> Result<Vec<String>> {
-        if self.drivers.is_empty() { drivers_in(&self.source) } else { Ok(self.drivers.clone()) }
-    }
-
-    /// Runs make in the workspace of this kind of build; returns the workspace, still held.
+    /// Runs make in the workspace of this purpose; returns the workspace, still held.
     fn make(
         &self,
-        cache: &Cache,
-        toolchain: &Toolchain,
         purpose: &str,
-        names: &[String],
         adjust: impl FnOnce(Command<'_>) -> Command<'_>,
     ) -> Result<(PathBuf, Guard)> {
-        let config = checks::check(&self.kdir, toolchain)?;
         let key =
             Key::new(purpose).with("kdir", path_bytes(&self.kdir)).with("source", path_bytes(&self.source));
-        let (dir, guard) = cache.workspace(KIND, &key, &format!("the drivers ({purpose})"))?;
+        let (dir, guard) = self.cache.workspace(KIND, &key, &format!("the drivers ({purpose})"))?;
         let mut shown = diagnostics::Diagnostics::default();
-        let make = make(toolchain, &self.kdir, config.clang)?
+        let make = make(&self.toolchain, &self.kdir, self.clang)?
             .arg(assign("M=", &self.source))
             .arg(assign("MO=", &dir))
             .arg(format!("-j{}", crate::kernel::jobs()))
-            .arg(format!("DRIVERS={}", names.join(" ")))
+            .arg(format!("DRIVERS={}", self.names.join(" ")))
             .arg("modules");
         let result = adjust(make).on_line(|stream: Stream, line: &str| shown.line(stream, line)).run();
-        result.map_err(|e| diagnostics::explain(e, &shown, &names.join(", ")))?;
+        result.map_err(|e| diagnostics::explain(e, &shown, &self.names.join(", ")))?;
         Ok((dir, guard))
     }
+}
+
+/// The drivers that were asked for, or all.
+fn choose(source: &Path, wanted: &[String]) -> Result<Vec<String>> {
+    let known = drivers_in(source)?;
+    if let Some(unknown) = wanted.iter().find(|w| !known.contains(w)) {
+        return Err(Error::new(Kind::Usage, format!("there is no driver `{unknown}`"))
+            .with_help(format!("the drivers are: {}", known.join(", "))));
+    }
+    Ok(if wanted.is_empty() { known } else { wanted.to_vec() })
 }
 
 /// Names of the drivers, which are the folders of `kernel/drivers` with a file of their name in them.
@@ -198,15 +196,14 @@ mod tests {
 
     #[test]
     fn an_unknown_driver_is_answered_with_the_known_ones() {
-        let build = Build::for_kdir(Path::new("/")).unwrap();
-        let error = build.driver("no-such-driver").unwrap_err();
+        let error = Build::for_kdir("/").driver("no-such-driver").run().unwrap_err();
         assert_eq!(error.kind(), Kind::Usage);
         assert!(error.help().unwrap().contains("simblk"));
     }
 
     #[test]
     fn a_kernel_build_folder_that_is_not_there_is_named() {
-        let error = Build::for_kdir(Path::new("/no/such/kdir")).unwrap_err();
+        let error = Build::for_kdir("/no/such/kdir").run().unwrap_err();
         assert_eq!(error.kind(), Kind::NotFound);
         assert!(error.to_string().contains("/no/such/kdir"));
     }

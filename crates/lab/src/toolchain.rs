@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 
 pub(crate) use self::libclang::find as find_libclang;
-pub(crate) use self::llvm::{Llvm, find as find_llvm};
+pub(crate) use self::llvm::find as find_llvm;
 pub(crate) use self::rustc::Rustc;
 use crate::cache::{Cache, Lease};
 use crate::error::{Context, Kind, Result};
@@ -30,6 +30,10 @@ use crate::version::Version;
 
 pub(crate) use self::bindgen::installed as installed_bindgen;
 pub(crate) use self::rust_src::in_sysroot as rust_src_in_sysroot;
+
+/// The kinds of the cache's entries.
+pub(crate) const RUST_SRC: &str = "rust-src";
+pub(crate) const TOOLS: &str = "tools";
 
 /// Everything that makes a Rust kernel and its modules, at hand for as long as this value lives.
 #[derive(Debug)]

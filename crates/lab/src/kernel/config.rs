@@ -6,7 +6,7 @@
 //! for is looked up in it, and all that did not take are named in one error, with what they depend on.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{KernelSpec, Profile, kconfig};
 use crate::error::{Error, Kind, Result};
@@ -127,11 +127,6 @@ pub(super) fn difference(before: &str, after: &str) -> String {
     let changed = after.iter().filter(|(n, v)| before.get(*n).unwrap_or(&none) != *v);
     let gone = before.iter().filter(|(n, v)| !after.contains_key(*n) && *v != "n").map(|(n, _)| (n, &none));
     changed.chain(gone).map(|(n, v)| format!("CONFIG_{n}={v}\n")).collect()
-}
-
-/// The files that a user's fragments are read from must exist; said before anything long begins.
-pub(super) fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]

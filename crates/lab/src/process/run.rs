@@ -88,14 +88,28 @@ impl Command<'_> {
         Ok(Output { status, stdout: kept.stdout, stderr: kept.stderr })
     }
 
-    /// Runs it on our own terminal to its end, as a shell would: for `menuconfig`.
+    /// Runs it on our own terminal to its end, as a shell would: for `menuconfig`. Its standard output is our standard
+    /// error, because ours carries results.
     pub fn run_in_foreground(self) -> Result<()> {
+        let (line, kind) = (self.line(), self.kind);
+        let stderr = std::io::stderr()
+            .as_fd()
+            .try_clone_to_owned()
+            .context(Kind::Lab, || "cannot duplicate stderr")?;
+        let status = self.wait_in_foreground(stderr.into())?;
+        check(&line, kind, status, Vec::new())
+    }
+
+    /// Runs it on our own terminal and streams, and returns how it ended.
+    pub fn status(self) -> Result<ExitStatus> {
+        self.wait_in_foreground(Stdio::inherit())
+    }
+
+    fn wait_in_foreground(self, stdout: Stdio) -> Result<ExitStatus> {
         let mut command = self.foreground();
-        let mut child = command.spawn_with(Stdio::inherit(), Stdio::inherit())?;
-        match child.wait(command.deadline)? {
-            Some(status) => check(&command.line(), command.kind, status, Vec::new()),
-            None => Err(timed_out(&command.line(), command.deadline.unwrap_or_default())),
-        }
+        let mut child = command.spawn_with(stdout, Stdio::inherit())?;
+        let limit = command.deadline;
+        child.wait(limit)?.ok_or_else(|| timed_out(&command.line(), limit.unwrap_or_default()))
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn ensure(cache: &Cache, rustc: &Rustc, leases: &mut Vec<Lease>) -> R
     let version = recipe.bindgen.version;
     let key = Key::new(&format!("bindgen-{version}")).with("rustc", rustc.version_text());
     let lease = cache
-        .entry("tools", &key)?
+        .entry(super::TOOLS, &key)?
         .get_or_make(&format!("bindgen {version}"), |dir| install(dir, rustc, version))?;
     let bin = lease.join("bin");
     leases.push(lease);

@@ -23,7 +23,8 @@ pub(super) fn ensure(cache: &Cache, rustc: &Rustc, leases: &mut Vec<Lease>) -> R
     }
     let suites = Recipe::load()?.package.suites;
     let version = rustc.version();
-    let entry = cache.entry("rust-src", &Key::new(&version.to_string()).with("suites", suites.join(" ")))?;
+    let entry =
+        cache.entry(super::RUST_SRC, &Key::new(&version.to_string()).with("suites", suites.join(" ")))?;
     let what = format!("rust-src {version}");
     let lease = entry
         .get_or_make(&what, |dir| unpack(cache, &suites, version, dir, &what))
