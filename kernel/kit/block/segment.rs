@@ -94,6 +94,10 @@ impl Mapped<'_> {
 impl Drop for Mapped<'_> {
     #[inline]
     fn drop(&mut self) {
+        // Without such a mapping the address is the direct map's, and unmapping an empty function.
+        if !cfg!(CONFIG_KMAP_LOCAL) {
+            return;
+        }
         // SAFETY: Mapped in `Segment::map()`, by this task as the type is not `Send`.
         unsafe { bindings::kunmap_local(self.page.cast()) };
     }
