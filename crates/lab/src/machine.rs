@@ -29,6 +29,7 @@ use crate::guest::vitals::{QEMU_LOG, Vitals};
 use crate::guest::{Guest, Parts, Session};
 use crate::kernel::{Kernel, Profile};
 use crate::klog::Allow;
+use crate::modules::Module;
 use crate::process::Command;
 use crate::qemu::{self, Launch, Network, names};
 use crate::registry::{Claim, Info, Registry};
@@ -49,6 +50,7 @@ impl Machine {
         MachineBuilder {
             kernel: None,
             modules: Vec::new(),
+            built: Vec::new(),
             disks: Vec::new(),
             mem_mib: 1024,
             cpus: 2,
@@ -68,6 +70,8 @@ impl Machine {
 pub struct MachineBuilder {
     kernel: Option<Image>,
     modules: Vec<PathBuf>,
+    /// Whose files exist only as long as they do.
+    built: Vec<Module>,
     disks: Vec<Disk>,
     mem_mib: u32,
     cpus: u32,
@@ -104,6 +108,12 @@ impl MachineBuilder {
     pub fn module(mut self, file: impl Into<PathBuf>) -> Self {
         self.modules.push(file.into());
         self
+    }
+
+    /// As [`module`](Self::module), for one that the lab has built.
+    pub fn driver(mut self, module: &Module) -> Self {
+        self.built.push(module.clone());
+        self.module(module.path())
     }
 
     /// Adds a disk: the first one is `/dev/vda`.

@@ -7,12 +7,14 @@
 
 mod checks;
 mod diagnostics;
+mod folder;
 mod format;
 mod ide;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::folder::build_folder;
 pub use self::format::check_format;
 pub use self::ide::write_project as write_ide_project;
 use crate::cache::{Cache, Guard, Key};
@@ -29,13 +31,27 @@ pub(crate) const KIND: &str = "modules";
 /// it lives as long as this value and its clones.
 #[derive(Debug, Clone)]
 pub struct Module {
-    /// The module's name, as lsmod shows it.
-    pub name: String,
-    /// The `.ko` file, there as long as this value.
-    pub path: PathBuf,
-    /// The `.ko` where kbuild left it: stays after us, and the next build changes it.
-    pub built: PathBuf,
+    name: String,
+    path: PathBuf,
+    built: PathBuf,
     _copies: Arc<tempfile::TempDir>,
+}
+
+impl Module {
+    /// The module's name, as lsmod shows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The `.ko` file, there as long as this value or a clone of it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The `.ko` where kbuild left it: stays after us, and the next build changes it.
+    pub fn built_at(&self) -> &Path {
+        &self.built
+    }
 }
 
 /// A build of our drivers against one kernel. Without a name added to it, it builds them all.
