@@ -18,7 +18,7 @@ use std::sync::Arc;
 use blockyard_proto::{Decoder, Frame, Incoming, Link, Outcome, ProtocolError, Request, Stream, VERSION};
 
 use crate::error::{Context, Error};
-use crate::port::{self, Port, Reader};
+use crate::port::{self, Arrival, Port, Reader};
 use crate::power;
 use group::Group;
 
@@ -41,57 +41,71 @@ fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error>
 }
 
 fn serve(name: &str, mut reader: Reader, port: &Port) {
-    let mut decoder = Decoder::new();
-    let mut session: Option<Session> = None;
+    let mut talk = Talk { name, port, decoder: Decoder::new(), session: None };
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => {
-                end(&mut session, "the lab has left");
-                decoder.search();
-                if let Err(e) = reader.wait() {
-                    return crate::console::say(&format!("cannot wait on the port {name}: {e}"));
-                }
-            }
-            Ok(n) => {
-                decoder.push(&buffer[..n]);
-                if let Err(e) = take_frames(name, &mut decoder, port, &mut session) {
-                    crate::console::say(&format!("the conversation on {name} makes no sense: {e}"));
-                    end(&mut session, &e.to_string());
-                }
-            }
+        match reader.read(&mut buffer, talk.session.is_some()) {
+            Ok(Arrival::Left) => talk.end("the lab has left"),
+            Ok(Arrival::Bytes(n)) => talk.take(&buffer[..n]),
             Err(e) => {
-                end(&mut session, "the port failed");
+                talk.end("the port failed");
                 return crate::console::say(&format!("cannot read the port {name}: {e}"));
             }
         }
     }
 }
 
-fn take_frames(
-    name: &str,
-    decoder: &mut Decoder,
-    port: &Port,
-    session: &mut Option<Session>,
-) -> Result<(), ProtocolError> {
-    while let Some(frame) = decoder.next_frame()? {
-        if let Frame::Hello { version, nonce, .. } = frame {
-            end(session, "another conversation has begun");
-            *session = Some(begin(name, port, version, nonce));
-            continue;
-        }
-        let Some(now) = session else { continue };
-        match now.link.receive(frame)? {
-            Incoming::Open(stream, request) => dispatch(now, stream, request),
-            Incoming::Bye => {
-                now.link.fail("the lab has said good-bye");
-                *session = None;
-                decoder.search();
-            }
-            _ => {}
+/// What goes on at one port.
+struct Talk<'a> {
+    name: &'a str,
+    port: &'a Port,
+    decoder: Decoder,
+    session: Option<Session>,
+}
+
+impl Talk<'_> {
+    /// Takes bytes. Those that make no sense end the conversation; a greeting may follow in the same bytes.
+    fn take(&mut self, bytes: &[u8]) {
+        self.decoder.push(bytes);
+        while let Err(e) = self.take_frames() {
+            crate::console::say(&format!("the conversation on {} makes no sense: {e}", self.name));
+            self.end(&e.to_string());
         }
     }
-    Ok(())
+
+    fn take_frames(&mut self) -> Result<(), ProtocolError> {
+        while let Some(frame) = self.decoder.next_frame()? {
+            if let Frame::Hello { version, nonce, .. } = frame {
+                self.end("another conversation has begun");
+                self.session = Some(begin(self.name, self.port, version, nonce));
+                continue;
+            }
+            let Some(session) = &self.session else { continue };
+            match session.link.receive(frame)? {
+                Incoming::Open(stream, request) => dispatch(session, stream, request),
+                Incoming::Bye => self.part(),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The end in good order.
+    fn part(&mut self) {
+        self.port.silence();
+        if let Some(session) = self.session.take() {
+            session.link.fail("the lab has said good-bye");
+        }
+    }
+
+    /// Any other end.
+    fn end(&mut self, reason: &str) {
+        self.port.silence();
+        if let Some(session) = self.session.take() {
+            session.link.fail(reason);
+            session.group.kill();
+        }
+    }
 }
 
 /// Answers a greeting. A lab of another version learns ours from the answer and leaves.
@@ -103,13 +117,6 @@ fn begin(name: &str, port: &Port, version: u16, nonce: u64) -> Session {
         link.fail("the lab is of another version");
     }
     Session { link, group: Arc::new(Group::new(name, nonce)) }
-}
-
-fn end(session: &mut Option<Session>, reason: &str) {
-    if let Some(session) = session.take() {
-        session.link.fail(reason);
-        session.group.kill();
-    }
 }
 
 /// Hands a request to a thread of its own.
