@@ -15,19 +15,16 @@ const RECORD: usize = 8 * 1024;
 
 /// Facility 1 (user) and severity 4: a user's words, which the lab does not hold against the kernel.
 const OVERRUN: &[u8] =
-    b"12,0,0,-;records of the kernel log were lost: it was written faster than it could be read\n\0";
+    b"12,0,0,-;records of the kernel log were lost: it was written faster than it could be read\n";
 
-/// Sends the log from its first record on, each followed by a zero byte (records hold none), until the lab has
-/// enough.
+/// Sends the log from its first record on, until the lab has enough. Each record ends with a line feed; a line
+/// that begins with a space belongs to the record before it.
 pub fn send(stream: &Stream) -> Result<Outcome, Error> {
     let mut log = File::open(KMSG).context(|| format!("cannot open {KMSG}"))?;
-    let mut record = vec![0; RECORD + 1];
+    let mut record = vec![0; RECORD];
     loop {
-        let sent = match log.read(&mut record[..RECORD]) {
-            Ok(n) => {
-                record[n] = 0;
-                stream.write(Channel::Out, &record[..=n])
-            }
+        let sent = match log.read(&mut record) {
+            Ok(n) => stream.write(Channel::Out, &record[..n]),
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {
                 stream.write(Channel::Out, OVERRUN)
             }
