@@ -16,7 +16,11 @@ use crate::toolchain::Rustc;
 use crate::{files, workspace};
 
 /// Packages and their programs.
-const PROGRAMS: [(&str, &str); 2] = [("blockyard-agent", "blockyard-agent"), ("blockyard-client", "simctl")];
+const PROGRAMS: [(&str, &str); 3] = [
+    ("blockyard-agent", "blockyard-agent"),
+    ("blockyard-client", "simctl"),
+    ("blockyard-client", "simtorture"),
+];
 /// What they are built from, below the workspace's root.
 const SOURCES: [&str; 6] =
     ["Cargo.toml", "Cargo.lock", "crates/abi", "crates/agent", "crates/client", "crates/proto"];
@@ -43,6 +47,11 @@ impl Programs {
     /// The command that steers `simblk`.
     pub fn simctl(&self) -> PathBuf {
         self.dir.join("simctl")
+    }
+
+    /// The hostile user of `simblk`'s control device; only a test that wants it brings it to a guest.
+    pub fn simtorture(&self) -> PathBuf {
+        self.dir.join("simtorture")
     }
 }
 
@@ -112,7 +121,7 @@ fn explain(error: Error) -> Error {
     let failure = std::error::Error::source(&error)
         .and_then(|s| s.downcast_ref::<Failure>())
         .map(|f| Failure { status: f.status, tail: f.tail.clone() });
-    let error = Error::new(Kind::Build, "the guest's programs (agent, simctl) did not build");
+    let error = Error::new(Kind::Build, "the guest's programs (agent, simctl, simtorture) did not build");
     match failure {
         Some(failure) => error.with_source(failure),
         None => error,

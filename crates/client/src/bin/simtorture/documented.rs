@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What each ioctl may answer, after the words of `blockyard_abi::simblk`.
+
+use blockyard_abi::ioctl::Ioctl;
+use blockyard_abi::simblk as abi;
+use libc::{
+    EAGAIN, EALREADY, EBUSY, EFAULT, EINTR, EINVAL, EMSGSIZE, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOTCONN,
+    ENOTTY, ESTALE, ETIMEDOUT,
+};
+
+/// The control device's ioctls, with their names.
+pub(crate) const IOCTLS: [(Ioctl, &str); 9] = [
+    (abi::CREATE, "CREATE"),
+    (abi::REMOVE, "REMOVE"),
+    (abi::LIST, "LIST"),
+    (abi::INFO, "INFO"),
+    (abi::REGISTER, "REGISTER"),
+    (abi::REQ_SIZE, "REQ_SIZE"),
+    (abi::GET_BLK, "GET_BLK"),
+    (abi::SET_BLK, "SET_BLK"),
+    (abi::SET_TIMEOUT, "SET_TIMEOUT"),
+];
+
+/// What a call that takes an argument may always answer.
+const ANY: [i32; 2] = [EFAULT, ENOMEM];
+
+/// The name of an ioctl of the control device.
+pub(crate) fn name(number: Ioctl) -> Option<&'static str> {
+    IOCTLS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
+}
+
+/// Whether the interface documents this error number for this ioctl.
+pub(crate) fn allows(number: Ioctl, errno: i32) -> bool {
+    let own: &[i32] = match number {
+        abi::CREATE => &[EINVAL, ENOSPC],
+        abi::REMOVE => &[EINVAL, ENODEV, EBUSY],
+        abi::LIST => &[ENOENT],
+        abi::INFO => &[ENODEV],
+        abi::REGISTER => &[EINVAL, EBUSY, EALREADY, ENODEV],
+        abi::REQ_SIZE => &[EINVAL, EAGAIN, ETIMEDOUT, EINTR, ENOTCONN, ESTALE, ENODEV],
+        abi::GET_BLK => &[EINVAL, EMSGSIZE, ENOTCONN, ESTALE, ENODEV],
+        abi::SET_BLK => &[EINVAL, ENOTCONN, ESTALE, ENODEV],
+        abi::SET_TIMEOUT => &[EINVAL, ENODEV],
+        _ => return errno == ENOTTY,
+    };
+    own.contains(&errno) || ANY.contains(&errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_ioctls_are_not_ours() {
+        let unknown = Ioctl::none(abi::IOCTL_TYPE, 200);
+        assert!(allows(unknown, ENOTTY) && !allows(unknown, EINVAL));
+        assert_eq!(name(unknown), None);
+        assert!(IOCTLS.iter().all(|(number, _)| !allows(*number, ENOTTY)));
+    }
+}
