@@ -24,7 +24,8 @@ pub(crate) mod vitals;
 use std::ops::Deref;
 use std::sync::{Mutex, PoisonError};
 
-pub use command::{Command, Output, Running, Status};
+pub use command::{Command, Output, Running, Status, To};
+pub use console::Left;
 pub use session::Session;
 pub use verdict::Report;
 pub use visit::Visit;

@@ -27,6 +27,6 @@ pub mod workspace;
 
 pub use accel::{Accel, Engine};
 pub use error::{Error, Kind, Result};
-pub use kernel::{Kernel, KernelSpec, Profile};
 pub use guest::{Guest, Visit};
+pub use kernel::{Kernel, KernelSpec, Profile};
 pub use machine::{Disk, Machine, MachineBuilder};

@@ -104,6 +104,19 @@ impl MachineBuilder {
         self
     }
 
+    /// A kernel that the lab did not build: its image, its release (as `uname -r` tells it), and a folder that holds
+    /// `lib/modules/RELEASE`. It must have what a guest needs built in: virtio, ext4, overlayfs, devtmpfs.
+    pub fn kernel_image(
+        mut self,
+        bzimage: impl Into<PathBuf>,
+        release: impl Into<String>,
+        modules: impl Into<PathBuf>,
+    ) -> Self {
+        let (bzimage, release, modules) = (bzimage.into(), release.into(), modules.into());
+        self.kernel = Some(Image { bzimage, release, modules, debug: false });
+        self
+    }
+
     /// Puts a module's file under `/lib/modules` in the guest; depmod knows it, nothing loads it.
     pub fn module(mut self, file: impl Into<PathBuf>) -> Self {
         self.modules.push(file.into());

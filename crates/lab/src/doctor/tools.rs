@@ -12,7 +12,7 @@ use crate::version::Version;
 /// A program that is needed: its name, the Debian package that has it, and what for.
 type Program = (&'static str, &'static str, &'static str);
 
-const PROGRAMS: [Program; 13] = [
+const PROGRAMS: [Program; 12] = [
     ("make", "make", "the kernel"),
     ("ld", "binutils", "the kernel"),
     ("flex", "flex", "the kernel"),
@@ -24,11 +24,10 @@ const PROGRAMS: [Program; 13] = [
     ("apt-get", "apt", "packages"),
     ("dpkg-deb", "dpkg", "packages"),
     ("mke2fs", "e2fsprogs", "the guest's root file system"),
-    ("qemu-img", "qemu-utils", "disk images that are no plain files"),
     ("python3", "python3-minimal", "rust-analyzer's project file"),
 ];
 /// Those of them that the yard works without.
-const OPTIONAL: [&str; 2] = ["qemu-img", "python3"];
+const OPTIONAL: [&str; 1] = ["python3"];
 
 pub(super) fn rows(recipe: &Recipe) -> Vec<Row> {
     let tools = &recipe.tools;

@@ -265,7 +265,7 @@ impl Port {
             match link.receive(frame).map_err(|e| e.to_string())? {
                 // A second welcome finds nobody waiting, which is as it should be.
                 Incoming::Welcome { version, nonce } if nonce == self.nonce => {
-                    drop(self.welcomed.try_send(version))
+                    let _ = self.welcomed.try_send(version);
                 }
                 // A welcome to the one before us.
                 Incoming::Welcome { .. } => decoder.search(),

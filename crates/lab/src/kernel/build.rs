@@ -47,7 +47,12 @@ pub(super) fn build(cache: &Cache, plan: &Plan, dir: &Path) -> Result<()> {
         cache.need_space(plan.recipe.space.build << 20, &plan.what)?;
     }
     files::remove(&dir.join(ABOUT))?;
-    configure(plan, &objects)?;
+    let configured = configure(plan, &objects);
+    if configured.is_err() && done == 0 {
+        // Another configuration is another entry: nobody would come back for what is in this one.
+        files::remove(&objects)?;
+    }
+    configured?;
     compile(plan, dir, &objects, done)?;
     let release = files::read(&objects.join("include/config/kernel.release"))?.trim().to_owned();
     install::modules(plan, dir, &objects, &release)?;

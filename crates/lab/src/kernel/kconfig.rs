@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What an option depends on, read from the source's Kconfig files, for the error that says it did not take.
 //!
-//! Not a Kconfig parser: it finds `config NAME` and the `depends on` lines below it, which is what a person would
-//! look for. Conditions of surrounding `if` blocks and menus are not seen.
+//! Not a parser of the whole language. It follows `source` lines from the top, as Kconfig does, and keeps what a
+//! person would look for: the `depends on` lines of the option, and the `if` blocks and menus that it stands in, which
+//! are what hides an option most often and are in other files than it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,61 +16,79 @@ pub(super) fn find<'a>(
     source: &Path,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<BTreeMap<String, Vec<String>>> {
-    let names: BTreeSet<&str> = names.collect();
-    let mut found = BTreeMap::new();
-    if source.is_dir() {
-        walk(source, &names, &mut found)?;
-    }
-    Ok(found)
+    let mut search = Search { source, names: names.collect(), around: Vec::new(), found: BTreeMap::new() };
+    search.file("Kconfig")?;
+    Ok(search.found)
 }
 
 /// A clause for the message: what it depends on, or that there is no such option.
 pub(super) fn explain(dependencies: Option<&Vec<String>>) -> String {
     match dependencies {
-        None => "this kernel has no such option".to_owned(),
-        Some(list) if list.is_empty() => {
-            "something else selects it, or an `if` around it does not hold".to_owned()
-        }
+        None => "this kernel has no such option for x86".to_owned(),
+        Some(list) if list.is_empty() => "something else selects it, or decides its value".to_owned(),
         Some(list) => format!("it depends on {}", list.join(" && ")),
     }
 }
 
-fn walk(dir: &Path, names: &BTreeSet<&str>, found: &mut BTreeMap<String, Vec<String>>) -> Result<()> {
-    for path in files::children(dir)? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() && !path.is_symlink() {
-            // Other architectures define options of the same names.
-            let foreign = dir.file_name().is_some_and(|d| d == "arch") && name != "x86";
-            if !foreign {
-                walk(&path, names, found)?;
-            }
-        } else if name.starts_with("Kconfig") {
-            scan(&files::read(&path)?, names, found);
-        }
-    }
-    Ok(())
+struct Search<'a> {
+    source: &'a Path,
+    names: BTreeSet<&'a str>,
+    /// Conditions of the blocks that we are in: one for each `if`, any number for each menu.
+    around: Vec<Vec<String>>,
+    found: BTreeMap<String, Vec<String>>,
 }
 
-fn scan(text: &str, names: &BTreeSet<&str>, found: &mut BTreeMap<String, Vec<String>>) {
-    let mut current: Option<&str> = None;
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        match words.next() {
-            Some("config" | "menuconfig") => {
-                current = words.next().filter(|n| names.contains(n));
-                if let Some(name) = current {
-                    found.entry(name.to_owned()).or_default();
+/// What a `depends on` line belongs to.
+enum Owner {
+    Option(String),
+    Menu,
+    Nobody,
+}
+
+impl Search<'_> {
+    fn file(&mut self, path: &str) -> Result<()> {
+        let path = self.source.join(path.replace("$(SRCARCH)", "x86"));
+        if path.is_file() { self.text(&files::read(&path)?) } else { Ok(()) }
+    }
+
+    fn text(&mut self, text: &str) -> Result<()> {
+        let mut owner = Owner::Nobody;
+        for line in text.lines() {
+            let (word, rest) = line.trim().split_once([' ', '\t']).unwrap_or((line.trim(), ""));
+            let rest = rest.trim();
+            match word {
+                "source" => self.file(rest.trim_matches('"'))?,
+                "if" => self.around.push(vec![rest.to_owned()]),
+                "menu" | "choice" => {
+                    self.around.push(Vec::new());
+                    owner = Owner::Menu;
                 }
+                "endif" | "endmenu" | "endchoice" => drop(self.around.pop()),
+                "config" | "menuconfig" => owner = self.option(rest),
+                "comment" => owner = Owner::Nobody,
+                "depends" => self.depends(&owner, rest.trim_start_matches("on").trim()),
+                _ => {}
             }
-            // What begins in the first column ends an option.
-            Some(_) if !line.starts_with([' ', '\t']) => current = None,
-            Some("depends") => {
-                if let (Some(name), Some((_, expression))) = (current, line.split_once("depends on")) {
-                    found.entry(name.to_owned()).or_default().push(expression.trim().to_owned());
-                }
-            }
-            _ => {}
         }
+        Ok(())
+    }
+
+    fn option(&mut self, name: &str) -> Owner {
+        if !self.names.contains(name) {
+            return Owner::Nobody;
+        }
+        let around = self.around.iter().flatten().cloned();
+        self.found.entry(name.to_owned()).or_default().extend(around);
+        Owner::Option(name.to_owned())
+    }
+
+    fn depends(&mut self, owner: &Owner, expression: &str) {
+        let list = match owner {
+            Owner::Option(name) => self.found.get_mut(name),
+            Owner::Menu => self.around.last_mut(),
+            Owner::Nobody => None,
+        };
+        list.into_iter().for_each(|l| l.push(expression.to_owned()));
     }
 }
 
@@ -77,14 +96,33 @@ fn scan(text: &str, names: &BTreeSet<&str>, found: &mut BTreeMap<String, Vec<Str
 mod tests {
     use super::*;
 
+    fn explained(files: &[(&str, &str)], name: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        explain(find(dir.path(), std::iter::once(name)).unwrap().get(name))
+    }
+
     #[test]
-    fn dependencies_are_found_below_their_option() {
-        let text = "config A\n\tbool \"a\"\n\tdepends on B && C\n\tdepends on D\n\nmenuconfig E\n\tbool\n\nif F\nconfig G\n\tdepends on H\n";
-        let mut found = BTreeMap::new();
-        scan(text, &["A", "E", "NONE"].into(), &mut found);
-        assert_eq!(explain(found.get("A")), "it depends on B && C && D");
-        assert!(explain(found.get("E")).contains("selects"));
-        assert_eq!(explain(found.get("NONE")), "this kernel has no such option");
-        assert!(!found.contains_key("G"));
+    fn its_own_conditions_and_those_around_it_are_found_across_files() {
+        let files = [
+            (
+                "Kconfig",
+                "source \"arch/$(SRCARCH)/Kconfig\"\nif NETWORK_FILESYSTEMS\nsource \"fs/9p/Kconfig\"\nendif\nconfig LAST\n\tbool\n",
+            ),
+            (
+                "fs/9p/Kconfig",
+                "menu \"Plan 9\"\n\tdepends on INET\n\nconfig 9P_FS\n\ttristate \"9p\"\n\tdepends on NET_9P\n\nendmenu\n",
+            ),
+            ("arch/x86/Kconfig", "config ARCH\n\tbool\n\tdepends on A && B\n"),
+        ];
+        assert_eq!(explained(&files, "9P_FS"), "it depends on NETWORK_FILESYSTEMS && INET && NET_9P");
+        assert_eq!(explained(&files, "ARCH"), "it depends on A && B");
+        assert!(explained(&files, "LAST").contains("selects"), "the blocks above have ended");
+        assert_eq!(explained(&files, "NONE"), "this kernel has no such option for x86");
+        assert!(explained(&[], "NONE").contains("no such option"));
     }
 }

@@ -17,8 +17,10 @@ pub(crate) fn find() -> Option<(PathBuf, Version)> {
     dirs.retain(|d| d.file_name().is_some_and(|n| n.to_string_lossy().starts_with("llvm-")));
     let mut dirs: Vec<PathBuf> = dirs.into_iter().map(|d| d.join("lib")).collect();
     dirs.extend(["/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib", "/usr/local/lib"].map(PathBuf::from));
-    let found = dirs.into_iter().filter_map(|d| version_in(&d).map(|v| (v, d)));
-    found.max_by_key(|(version, _)| *version).map(|(v, d)| (d, v))
+    let found = dirs.into_iter().filter_map(|d| version_in(&d).map(|v| (d, v)));
+    // Of equals the first: a folder of LLVM's own holds one version, the linker's folder may hold many, of which
+    // bindgen would have to choose.
+    found.reduce(|best, next| if next.1 > best.1 { next } else { best })
 }
 
 pub(super) fn find_or_error() -> Result<(PathBuf, Version)> {

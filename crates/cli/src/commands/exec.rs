@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `blockyard exec`: one command in a guest, with streams and exit code as if it were local.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use blockyard_lab::guest::{Session, Status, To};
+use blockyard_lab::{Error, Kind, Result, Visit};
+
+use super::machine::prepare;
+use crate::args;
+
+/// Runs it in a guest that runs already, or in one that is booted for it.
+pub fn run(args: &args::Exec) -> Result<ExitCode> {
+    if let Some(name) = &args.guest {
+        return exec(&*Visit::to(name)?, args).map(code);
+    }
+    let guest = prepare(&args.machine)?.boot()?;
+    let status = exec(&guest, args)?;
+    guest.finish()?;
+    Ok(code(status))
+}
+
+/// A status of the command as one of ours.
+fn code(status: Status) -> ExitCode {
+    ExitCode::from(u8::try_from(status.code() & 0xff).unwrap_or(1))
+}
+
+fn exec(session: &Session, args: &args::Exec) -> Result<Status> {
+    for file in &args.files {
+        session.push(file, "")?;
+    }
+    let mut command = session.command(&args.command).on_output(pass_on);
+    command = match args.timeout {
+        Some(limit) => command.timeout(limit),
+        None => command.no_timeout(),
+    };
+    // A terminal's input would be read away from whoever started us; a pipe or a file is meant for the command.
+    if !std::io::stdin().is_terminal() {
+        command = command.stdin_from(std::io::stdin());
+    }
+    Ok(command.run()?.status)
+}
+
+fn pass_on(to: To, bytes: &[u8]) -> Result<()> {
+    let written = match to {
+        To::Stdout => {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(bytes).and_then(|()| stdout.flush())
+        }
+        To::Stderr => std::io::stderr().lock().write_all(bytes),
+    };
+    written.map_err(|e| Error::new(Kind::Lab, "cannot pass the command's output on").with_source(e))
+}

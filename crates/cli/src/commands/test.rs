@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `blockyard test`: builds what the tests share, then hands over to `cargo test`.
+//!
+//! The kernel, the drivers, the root file system and the programs of the guest are built here first, with
+//! progress, so that no test's time holds a kernel build and no two tests wait for one.
+
+use std::process::ExitCode;
+
+use blockyard_lab::process::Command;
+use blockyard_lab::{Kernel, KernelSpec, Kind, Profile, Result, modules, programs, rootfs, workspace};
+
+use crate::args;
+
+/// Runs the tests; an error if one failed, with cargo's own words above it.
+pub fn run(args: &args::Test) -> Result<ExitCode> {
+    // The release profile is what ./yard has built already.
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(workspace::root()?)
+        .args(["test", "--release", "--locked", "--workspace"])
+        .env("BLOCKYARD_PROFILE", if args.profile == args::Profile::Debug { "debug" } else { "base" })
+        .env_remove("LC_ALL")
+        .failure_kind(Kind::Build);
+    if args.host {
+        cargo = cargo.args(["--exclude", "blockyard-tests", "--exclude", "own-module"]);
+    } else {
+        prepare(args.profile)?;
+    }
+    if let Some(filter) = &args.filter {
+        cargo = cargo.arg(filter);
+    }
+    cargo.run_in_foreground()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prepare(profile: args::Profile) -> Result<()> {
+    let profile = if profile == args::Profile::Debug { Profile::Debug } else { Profile::Base };
+    let kernel = Kernel::ensure(&KernelSpec::profile(profile))?;
+    modules::Build::new(&kernel).run()?;
+    programs::ensure()?;
+    rootfs::ensure().map(drop)
+}

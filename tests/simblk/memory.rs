@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Memory: sparse, given back by discard, capped, and gone with the disk.
+
+use blockyard_lab::{Guest, Result};
+use blockyard_tests::with_simblk;
+
+/// Pages that disk 0 holds.
+fn pages(guest: &Guest) -> Result<u64> {
+    let text = guest.check("cat /sys/kernel/debug/simblk/simblk0/pages_held")?;
+    Ok(text.trim().parse().expect("a number of pages"))
+}
+
+#[test]
+fn only_what_is_written_takes_memory() {
+    with_simblk("size_mb=1024", |guest| {
+        let empty = pages(guest)?;
+        guest.check("dd if=/dev/simblk0 of=/dev/null bs=1M count=64 iflag=direct status=none")?;
+        assert_eq!(pages(guest)?, empty, "reading took memory");
+        guest.check("dd if=/dev/urandom of=/dev/simblk0 bs=1M count=3 seek=500 oflag=direct status=none")?;
+        assert_eq!(pages(guest)?, empty + 3 * 256);
+        Ok(())
+    });
+}
+
+#[test]
+fn discard_gives_memory_back_and_zeroes_what_it_took() {
+    with_simblk("", |guest| {
+        guest.check("dd if=/dev/urandom of=/dev/simblk0 bs=1M count=32 oflag=direct status=none")?;
+        assert_eq!(pages(guest)?, 8192);
+        guest.check("blkdiscard -o 1M -l 2M /dev/simblk0")?;
+        assert_eq!(pages(guest)?, 8192 - 512);
+        guest.check("cmp -i 1048576:0 -n 2097152 /dev/simblk0 /dev/zero")?;
+        guest.check("blkdiscard -f /dev/simblk0")?;
+        assert_eq!(pages(guest)?, 0);
+        guest.check("cmp -n 33554432 /dev/simblk0 /dev/zero").map(drop)
+    });
+}
+
+#[test]
+fn a_discard_of_part_of_a_page_leaves_its_neighbours() {
+    with_simblk("", |guest| {
+        guest.check("head -c 12288 /dev/urandom >/tmp/m && dd if=/tmp/m of=/dev/simblk0 bs=4k oflag=direct status=none")?;
+        guest.check("blkdiscard -o 3584 -l 5120 /dev/simblk0")?;
+        guest.check("cmp -n 3584 /tmp/m /dev/simblk0 && cmp -i 8704:8704 -n 3584 /tmp/m /dev/simblk0")?;
+        guest.check("cmp -i 4096:0 -n 4096 /dev/simblk0 /dev/zero").map(drop)
+    });
+}
+
+#[test]
+fn write_zeroes_allocates_nothing() {
+    with_simblk("", |guest| {
+        let empty = pages(guest)?;
+        guest.check("blkdiscard -z /dev/simblk0")?;
+        assert_eq!(pages(guest)?, empty);
+        guest.check("head -c 8192 /dev/urandom >/tmp/m && dd if=/tmp/m of=/dev/simblk0 bs=4k oflag=direct status=none")?;
+        guest.check("blkdiscard -z -o 512 -l 1024 /dev/simblk0")?;
+        guest.check("cmp -n 512 /tmp/m /dev/simblk0 && cmp -i 1536:1536 -n 6656 /tmp/m /dev/simblk0")?;
+        guest.check("cmp -i 512:0 -n 1024 /dev/simblk0 /dev/zero").map(drop)
+    });
+}
+
+#[test]
+fn a_write_over_the_cap_gets_enospc_and_the_disk_lives_on() {
+    with_simblk("max_memory_mb=1", |guest| {
+        let over = guest.exec("dd if=/dev/urandom of=/dev/simblk0 bs=1M count=4 oflag=direct status=none")?;
+        assert_ne!(over.status.code(), 0);
+        assert!(over.stderr_text().contains("No space left"), "{}", over.stderr_text());
+        assert!(pages(guest)? <= 256, "{} pages under a cap of 256", pages(guest)?);
+        guest.check("blkdiscard -f /dev/simblk0")?;
+        guest.check("head -c 4096 /dev/urandom >/tmp/m && dd if=/tmp/m of=/dev/simblk0 bs=4k oflag=direct status=none")?;
+        guest.check("cmp -n 4096 /tmp/m /dev/simblk0").map(drop)
+    });
+}
+
+#[test]
+fn unloading_a_full_disk_gives_its_memory_back() {
+    with_simblk("size_mb=256", |guest| {
+        let free = || -> Result<i64> {
+            let text = guest
+                .check("echo 3 >/proc/sys/vm/drop_caches; awk '/^MemFree/ { print $2 }' /proc/meminfo")?;
+            Ok(text.trim().parse().expect("a number of KiB"))
+        };
+        let before = free()?;
+        guest.check("dd if=/dev/zero of=/dev/simblk0 bs=1M count=256 oflag=direct status=none")?;
+        let full = free()?;
+        assert!(before - full > 240 << 10, "256 MiB written took {} KiB", before - full);
+        guest.unload("simblk")?;
+        assert!(before - free()? < 16 << 10, "{} KiB did not come back", before - free()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn discards_under_readers_and_writers_are_safe() {
+    with_simblk("", |guest| {
+        guest
+            .check(
+                "fio --direct=1 --ioengine=libaio --iodepth=8 --bs=4k --time_based --runtime=5 --filename=/dev/simblk0 \
+                 --name=w --rw=randwrite --name=r --rw=randread --name=t --rw=randtrim --bs=64k",
+            )
+            .map(drop)
+    });
+}

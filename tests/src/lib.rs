@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What every test in a guest needs: a guest with our drivers, and the kernel log as part of the result.
+//!
+//! A test boots its own guest (it costs seconds), so that no test sees another's leftovers and a dead kernel
+//! fails one test. `BLOCKYARD_PROFILE=debug` runs the same tests under the debug kernel.
+
+use std::sync::OnceLock;
+
+use blockyard_lab::{Guest, Kernel, KernelSpec, Machine, MachineBuilder, Profile, Result, modules};
+
+/// The kernel of this run, built on first use.
+pub fn kernel() -> &'static Kernel {
+    static KERNEL: OnceLock<Kernel> = OnceLock::new();
+    KERNEL.get_or_init(|| {
+        let profile = match std::env::var("BLOCKYARD_PROFILE").as_deref() {
+            Ok("debug") => Profile::Debug,
+            _ => Profile::Base,
+        };
+        let spec = KernelSpec { profile, ..KernelSpec::default() };
+        Kernel::ensure(&spec).unwrap_or_else(|e| panic!("no kernel: {}", explain(&e)))
+    })
+}
+
+/// One of our drivers, built on first use.
+pub fn driver(name: &str) -> &'static modules::Module {
+    static MODULES: OnceLock<Vec<modules::Module>> = OnceLock::new();
+    let built = MODULES.get_or_init(|| {
+        modules::Build::new(kernel())
+            .run()
+            .unwrap_or_else(|e| panic!("drivers do not build: {}", explain(&e)))
+    });
+    built.iter().find(|m| m.name() == name).unwrap_or_else(|| panic!("no driver {name}"))
+}
+
+/// A machine with every driver of ours under `/lib/modules`, none loaded.
+pub fn machine() -> MachineBuilder {
+    Machine::builder().kernel(kernel()).driver(driver("simblk"))
+}
+
+/// Boots `machine`, runs `test`, and ends the guest; fails if the test or the kernel's log does.
+#[track_caller]
+pub fn run(machine: MachineBuilder, test: impl FnOnce(&Guest) -> Result<()>) {
+    let guest = machine.boot().unwrap_or_else(|e| panic!("no guest: {}", explain(&e)));
+    if let Err(error) = test(&guest) {
+        let log =
+            guest.dmesg().map(|lines| lines.iter().rev().take(30).rev().map(|l| format!("{l}\n")).collect());
+        panic!("{}\nend of the kernel log:\n{}", explain(&error), log.unwrap_or_else(|e| e.to_string()));
+    }
+    if let Err(error) = guest.finish() {
+        panic!("{}", explain(&error));
+    }
+}
+
+/// As [`run`], with `simblk` loaded with these parameters.
+#[track_caller]
+pub fn with_simblk(params: &str, test: impl FnOnce(&Guest) -> Result<()>) {
+    run(machine(), |guest| {
+        guest.load("simblk", params)?;
+        guest.check("udevadm settle --timeout=30")?;
+        test(guest)
+    });
+}
+
+/// The error with its causes and its help, as the command would lay it out.
+fn explain(error: &blockyard_lab::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&format!("\n  because: {inner}"));
+        cause = inner.source();
+    }
+    if let Some(help) = error.help() {
+        text.push_str(&format!("\n  help: {help}"));
+    }
+    text
+}
