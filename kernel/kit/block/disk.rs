@@ -186,6 +186,30 @@ impl<T: Operations> Disk<T> {
     }
 }
 
+impl<T: Operations> Disk<T> {
+    /// Makes all I/O fail from now on, and tells file systems. Nobody who has it open can keep us.
+    ///
+    /// The block layer makes a dead disk empty, so that a read is at its end, which programs take
+    /// for success. So the queue is frozen first: who reads on waits before it, having seen the
+    /// disk's size, and fails with `EIO` once the disk is dead. It stays frozen: `del_gendisk()`
+    /// leaves it so, too.
+    ///
+    /// # Safety
+    ///
+    /// `disk` must be added, and not removed.
+    unsafe fn fail_all(disk: *mut bindings::gendisk) {
+        // SAFETY: By the function's contract; in process context. Between the two calls nothing is
+        // allocated, so nothing waits for this queue while it is frozen and not dead.
+        unsafe {
+            let queue = (*disk).queue;
+            // Without an owner, as nobody will unfreeze it.
+            bindings::blk_freeze_queue_start_non_owner(queue);
+            bindings::blk_mq_freeze_queue_wait(queue);
+            bindings::blk_mark_disk_dead(disk);
+        }
+    }
+}
+
 impl<T: Operations> Drop for Disk<T> {
     #[doc(alias = "del_gendisk")]
     fn drop(&mut self) {
@@ -196,9 +220,8 @@ impl<T: Operations> Drop for Disk<T> {
         self.inner().remover.store(Inner::<T>::here(), Relaxed);
         let disk = self.disk.as_ptr();
         if openers > 0 {
-            // Whoever has it open must not be able to keep us: their I/O fails from now on, and file systems are told.
             // SAFETY: By the type invariant the disk was added, and not removed yet.
-            unsafe { bindings::blk_mark_disk_dead(disk) };
+            unsafe { Self::fail_all(disk) };
         }
         // SAFETY: As above, in process context. After this no `submit_bio` is running, and none will.
         unsafe { bindings::del_gendisk(disk) };
