@@ -53,7 +53,7 @@ impl Search<'_> {
 
     fn text(&mut self, text: &str) -> Result<()> {
         let mut owner = Owner::Nobody;
-        for line in text.lines() {
+        for line in without_help(text) {
             let (word, rest) = line.trim().split_once([' ', '\t']).unwrap_or((line.trim(), ""));
             let rest = rest.trim();
             match word {
@@ -92,6 +92,35 @@ impl Search<'_> {
     }
 }
 
+/// The lines that are no help text: prose may begin a line with `if`. It goes on as long as lines are indented as deep
+/// as its first one.
+fn without_help(text: &str) -> impl Iterator<Item = &str> {
+    // Inside a help text: how deep it is, once its first line was seen.
+    let mut help: Option<Option<usize>> = None;
+    text.lines().filter(move |line| {
+        if line.trim().is_empty() {
+            return false;
+        }
+        let depth = depth(line);
+        match help {
+            Some(None) => help = Some(Some(depth)),
+            Some(Some(first)) if depth < first => help = None,
+            _ => {}
+        }
+        let inside = help.is_some();
+        if line.trim() == "help" {
+            help = Some(None);
+        }
+        !inside
+    })
+}
+
+/// Columns before the first character, with tabs of eight.
+fn depth(line: &str) -> usize {
+    let blanks = line.chars().take_while(|c| c.is_whitespace());
+    blanks.fold(0, |column, c| if c == '\t' { column / 8 * 8 + 8 } else { column + 1 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,7 +146,10 @@ mod tests {
                 "fs/9p/Kconfig",
                 "menu \"Plan 9\"\n\tdepends on INET\n\nconfig 9P_FS\n\ttristate \"9p\"\n\tdepends on NET_9P\n\nendmenu\n",
             ),
-            ("arch/x86/Kconfig", "config ARCH\n\tbool\n\tdepends on A && B\n"),
+            (
+                "arch/x86/Kconfig",
+                "config OTHER\n\thelp\n\t  Say Y\n\t  if unsure.\n\nconfig ARCH\n\tbool\n\tdepends on A && B\n",
+            ),
         ];
         assert_eq!(explained(&files, "9P_FS"), "it depends on NETWORK_FILESYSTEMS && INET && NET_9P");
         assert_eq!(explained(&files, "ARCH"), "it depends on A && B");
