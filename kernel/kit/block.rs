@@ -2,23 +2,25 @@
 
 //! Bio-based block devices: drivers that take each bio as it is submitted, without a request queue.
 //!
-//! The `kernel` crate's `block::mq` is for devices with a queue. It has no access to bios, no open, release or ioctl, and no
-//! minors. A driver that can complete at once, or that remaps, is simpler and faster without all that.
+//! The `kernel` crate's `block::mq` is for devices with a queue. It has no access to bios, no open,
+//! release or ioctl, and no minors. A driver that can complete at once, or that remaps, is simpler
+//! and faster without all that.
 //!
 //! # To write a driver
 //!
 //! - Implement [`Operations`]: what happens to a bio, and optionally on open, release and ioctl.
 //! - Register a [`Major`], one for the module.
-//! - Make each disk by [`DiskBuilder`], with [`Limits`], a capacity, and the driver's data for it. The [`Disk`] that comes back
-//!   is on until it is dropped.
-//! - Keep the disks before the major in the struct that owns both: fields are dropped in order, and dropping the major waits
-//!   until all disks have gone.
+//! - Make each disk by [`DiskBuilder`], with [`Limits`], a capacity, and the driver's data for it.
+//!   The [`Disk`] that comes back is on until it is dropped.
+//! - Keep the disks before the major in the struct that owns both: fields are dropped in order, and
+//!   dropping the major waits until all disks have gone.
 //!
 //! # The life of a bio
 //!
-//! A [`Bio`] is owned by the driver from [`Operations::submit_bio`] on. It may be completed there or kept and completed at any
-//! later time, from any process context. [`Bio::complete`] takes it by value, so it cannot be completed twice; and
-//! dropping one completes it with an I/O error, so that none is ever lost.
+//! A [`Bio`] is owned by the driver from [`Operations::submit_bio`] on. It may be completed there
+//! or kept and completed at any later time, from any process context. [`Bio::complete`] takes it by
+//! value, so it cannot be completed twice; and dropping one completes it with an I/O error, so that
+//! none is ever lost.
 //!
 //! # The life of a disk
 //!
@@ -29,8 +31,9 @@
 //! | dropping the [`Disk`] | [`Operations::dying`]; if it is open all I/O fails from now on; then the disk goes |
 //! | the last file is closed | the driver's data for the disk is dropped |
 //!
-//! Whether the disk is open is one number, with a mark for "dying" in the same word: opening adds one unless the
-//! mark is there, retiring sets the mark only if the number is 0. So no open slips in between (see [`disk`]).
+//! Whether the disk is open is one number, with a mark for "dying" in the same word: opening adds
+//! one unless the mark is there, retiring sets the mark only if the number is 0. So no open slips
+//! in between (see [`disk`]).
 //!
 //! # Counterparts in C
 //!

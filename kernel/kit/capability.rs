@@ -9,8 +9,8 @@ use kernel::{bindings, prelude::*};
 /// Fails with `EPERM` unless the current task has `CAP_SYS_ADMIN` in the initial user namespace.
 #[doc(alias = "capable")]
 pub fn require_sys_admin() -> Result {
-    // SAFETY: `capable()` judges the current task, may be called in process context with any valid capability, and
-    // `CAP_SYS_ADMIN` is one.
+    // SAFETY: `capable()` judges the current task, may be called in process context with any valid
+    // capability, and `CAP_SYS_ADMIN` is one.
     if unsafe { bindings::capable(bindings::CAP_SYS_ADMIN as c_int) } {
         Ok(())
     } else {

@@ -2,10 +2,10 @@
 
 //! A call at a later time, on a work queue, that is over before its target goes.
 //!
-//! The `kernel` crate's `DelayedWork` keeps its target alive by a reference that the pending work owns, and cannot be
-//! cancelled. For a watchdog that is the wrong way round: it would keep a removed disk alive until it expires, and
-//! the module's code would have to outlive it. Here the target owns the work: dropping it cancels the call, or waits
-//! until it has returned.
+//! The `kernel` crate's `DelayedWork` keeps its target alive by a reference that the pending work
+//! owns, and cannot be cancelled. For a watchdog that is the wrong way round: it would keep a
+//! removed disk alive until it expires, and the module's code would have to outlive it. Here the
+//! target owns the work: dropping it cancels the call, or waits until it has returned.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -33,7 +33,8 @@ pub trait Expired: Send + Sync {
 ///
 /// # Invariants
 ///
-/// `work` is an initialised delayed work whose function is `Delayed::<T>::run`, and is queued only while `self` is alive.
+/// `work` is an initialised delayed work whose function is `Delayed::<T>::run`, and is queued only
+/// while `self` is alive.
 #[pin_data(PinnedDrop)]
 pub struct Delayed<T: Expired> {
     #[pin]
@@ -63,7 +64,8 @@ impl<T: Expired> Delayed<T> {
         pin_init::pin_init!(Self {
             // INVARIANT: Initialised as `INIT_DELAYED_WORK` does, and not queued.
             work <- Opaque::ffi_init(|slot| {
-                // SAFETY: `slot` is valid for writes, pinned, and the name and the lock classes are static.
+                // SAFETY: `slot` is valid for writes, pinned, and the name and the lock classes are
+                // static.
                 unsafe { Self::init_work(slot, name, key, timer_key) }
             }),
             target <- target,
@@ -80,7 +82,8 @@ impl<T: Expired> Delayed<T> {
         key: Pin<&'static LockClassKey>,
         timer_key: Pin<&'static LockClassKey>,
     ) {
-        // SAFETY: The caller promises a valid slot; both parts of it are initialised here, by the kernel's own functions.
+        // SAFETY: The caller promises a valid slot; both parts of it are initialised here, by the
+        // kernel's own functions.
         unsafe {
             bindings::init_work_with_key(
                 &raw mut (*slot).work,
@@ -99,11 +102,12 @@ impl<T: Expired> Delayed<T> {
         }
     }
 
-    /// Schedules the call in `delay` milliseconds, unless one is scheduled already. May be called with locks held.
+    /// Schedules the call in `delay` milliseconds, unless one is scheduled already. May be called
+    /// with locks held.
     #[doc(alias = "schedule_delayed_work")]
     pub fn schedule(&self, delay: Msecs) {
-        // SAFETY: By the type invariant the work is initialised; `drop()` cancels it before it goes. The system work queue
-        // is there from boot to the end.
+        // SAFETY: By the type invariant the work is initialised; `drop()` cancels it before it
+        // goes. The system work queue is there from boot to the end.
         unsafe {
             bindings::queue_delayed_work_on(
                 bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
@@ -114,7 +118,8 @@ impl<T: Expired> Delayed<T> {
         }
     }
 
-    /// Schedules the call in `delay` milliseconds, whether one was scheduled or not. May be called with locks held.
+    /// Schedules the call in `delay` milliseconds, whether one was scheduled or not. May be called
+    /// with locks held.
     #[doc(alias = "mod_delayed_work")]
     pub fn reschedule(&self, delay: Msecs) {
         // SAFETY: As in `schedule()`.
@@ -134,8 +139,8 @@ impl<T: Expired> Delayed<T> {
     unsafe extern "C" fn run(work: *mut bindings::work_struct) {
         let offset =
             core::mem::offset_of!(Self, work) + core::mem::offset_of!(bindings::delayed_work, work);
-        // SAFETY: By the function's contract `work` is at this offset in a `Delayed<T>`; that is alive, since its `drop()`
-        // waits for this function.
+        // SAFETY: By the function's contract `work` is at this offset in a `Delayed<T>`; that is
+        // alive, since its `drop()` waits for this function.
         let this = unsafe { &*work.byte_sub(offset).cast::<Self>() };
         T::expired(this);
     }
@@ -152,8 +157,8 @@ impl<T: Expired> Deref for Delayed<T> {
 #[pinned_drop]
 impl<T: Expired> PinnedDrop for Delayed<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The work is initialised. After this neither the timer nor the function runs, and as nobody has a
-        // reference any more, nobody queues it again: the fields may go.
+        // SAFETY: The work is initialised. After this neither the timer nor the function runs, and
+        // as nobody has a reference any more, nobody queues it again: the fields may go.
         unsafe { bindings::cancel_delayed_work_sync(self.work.get()) };
     }
 }

@@ -2,17 +2,18 @@
 
 //! A boolean that a hot path reads at the cost of one load.
 //!
-//! `Atomic<bool>` of the `kernel` crate calls a C helper for each load, unless the kernel is built with
-//! `CONFIG_RUST_INLINE_HELPERS`. A hot path that only wants a hint ("is anybody registered?") can do with
-//! what C calls `READ_ONCE()`. It orders nothing: who sees the flag set takes the lock and looks again.
+//! `Atomic<bool>` of the `kernel` crate calls a C helper for each load, unless the kernel is built
+//! with `CONFIG_RUST_INLINE_HELPERS`. A hot path that only wants a hint ("is anybody registered?")
+//! can do with what C calls `READ_ONCE()`. It orders nothing: who sees the flag set takes the lock
+//! and looks again.
 
 use core::cell::UnsafeCell;
 
 /// A flag that is read and written without ordering, by any number of contexts at a time.
 pub struct Flag(UnsafeCell<bool>);
 
-// SAFETY: All accesses are volatile and of one byte, which the kernel's memory model (`READ_ONCE()`, `WRITE_ONCE()`)
-// defines to be marked accesses that neither tear nor race.
+// SAFETY: All accesses are volatile and of one byte, which the kernel's memory model
+// (`READ_ONCE()`, `WRITE_ONCE()`) defines to be marked accesses that neither tear nor race.
 unsafe impl Sync for Flag {}
 
 impl Flag {
@@ -25,8 +26,8 @@ impl Flag {
     #[inline(always)]
     #[doc(alias = "READ_ONCE")]
     pub fn get(&self) -> bool {
-        // SAFETY: The pointer comes from a reference, so it is valid and aligned; see `Sync` above for concurrent writes.
-        // Only `set()` writes, and only valid values.
+        // SAFETY: The pointer comes from a reference, so it is valid and aligned; see `Sync` above
+        // for concurrent writes. Only `set()` writes, and only valid values.
         unsafe { self.0.get().read_volatile() }
     }
 

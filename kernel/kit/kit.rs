@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kit: what a driver needs of the kernel and the `kernel` crate does not lend it yet, as safe Rust.
+//! The kit: what a driver needs of the kernel and the `kernel` crate does not lend it yet, as safe
+//! Rust.
 //!
-//! All unsafe code of Blockyard's kernel side is here; the drivers deny it. The modules follow the `kernel`
-//! crate in form (`#[vtable]` traits, pin-initialisation, `Result`) so that a driver reads as one with both,
-//! and so that a part can move upstream.
+//! All unsafe code of Blockyard's kernel side is here; the drivers deny it. The modules follow the
+//! `kernel` crate in form (`#[vtable]` traits, pin-initialisation, `Result`) so that a driver reads
+//! as one with both, and so that a part can move upstream.
 //!
 //! | module | what it gives |
 //! |---|---|
@@ -15,9 +16,9 @@
 //! | [`static_key`] | a switch whose "off" costs one patched instruction |
 //! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
 //!
-//! The kit is linked into each module, whole. A function that is not generic and uses a symbol that another *module*
-//! exports must be `#[inline]`, or every driver would depend on that module. Nothing here does so far: all that is
-//! used is in the kernel image.
+//! The kit is linked into each module, whole. A function that is not generic and uses a symbol that
+//! another *module* exports must be `#[inline]`, or every driver would depend on that module.
+//! Nothing here does so far: all that is used is in the kernel image.
 
 pub mod block;
 pub mod capability;

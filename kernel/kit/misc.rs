@@ -2,9 +2,10 @@
 
 //! A misc device whose open files share something with the module.
 //!
-//! The `kernel` crate's `MiscDevice::open` gets the registration and nothing else, so a driver with more than one file has to
-//! keep what they share in a global, and to prove that it is initialised before and not used after. Here it is beside the
-//! registration, and each file gets it when it is opened.
+//! The `kernel` crate's `MiscDevice::open` gets the registration and nothing else, so a driver with
+//! more than one file has to keep what they share in a global, and to prove that it is initialised
+//! before and not used after. Here it is beside the registration, and each file gets it when it is
+//! opened.
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
@@ -46,15 +47,16 @@ impl<T: SharedMisc> Registration<T> {
     /// Registers the device; it may be opened before this returns.
     pub fn register(name: &'static CStr, shared: Arc<T::Shared>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            // Before `misc`: fields are initialised in this order, and whoever opens the device wants it.
+            // Before `misc`: fields are initialised in this order, and whoever opens the device
+            // wants it.
             shared: shared,
             misc <- MiscDeviceRegistration::register(MiscDeviceOptions { name }),
         })
     }
 }
 
-/// The private data of an open file: the driver's. A type of the kit's own, so that a registration with it is always part of a
-/// [`Registration`].
+/// The private data of an open file: the driver's. A type of the kit's own, so that a registration
+/// with it is always part of a [`Registration`].
 #[pin_data]
 pub struct OpenFile<T: SharedMisc> {
     #[pin]
@@ -69,9 +71,10 @@ impl<T: SharedMisc> MiscDevice for OpenFile<T> {
 
     fn open(_: &File, misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
         let misc: *const MiscDeviceRegistration<Self> = misc;
-        // SAFETY: Nobody but `Registration::register` can make a registration of `OpenFile`, whose fields and constructor are
-        // private, so this one is a field of a `Registration`, whose `shared` was initialised first. `misc_open()` keeps it
-        // registered, and so alive, during this call.
+        // SAFETY: Nobody but `Registration::register` can make a registration of `OpenFile`, whose
+        // fields and constructor are private, so this one is a field of a `Registration`, whose
+        // `shared` was initialised first. `misc_open()` keeps it registered, and so alive, during
+        // this call.
         let shared = unsafe { (*container_of!(misc, Registration<T>, misc)).shared.clone() };
         KBox::try_pin_init(
             try_pin_init!(Self {

@@ -2,9 +2,10 @@
 
 //! A scope in which no allocation starts I/O.
 //!
-//! A driver that needs memory to complete a request must not wait for memory that only becomes free once the request
-//! is complete. C says `GFP_NOIO` for that; the `kernel` crate's `Flags` have no such value, and the scope is what the kernel
-//! recommends anyway ([`Documentation/core-api/gfp_mask-from-fs-io.rst`]): it also covers what is called from within.
+//! A driver that needs memory to complete a request must not wait for memory that only becomes free
+//! once the request is complete. C says `GFP_NOIO` for that; the `kernel` crate's `Flags` have no
+//! such value, and the scope is what the kernel recommends anyway
+//! ([`Documentation/core-api/gfp_mask-from-fs-io.rst`]): it also covers what is called from within.
 //!
 //! C header: [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h)
 
@@ -26,7 +27,8 @@ impl NoIo {
     #[doc(alias = "memalloc_noio_save")]
     pub fn enter() -> Self {
         let task = Task::current_raw();
-        // SAFETY: `task` is the current task, which is alive, and only the current task writes its own `flags`.
+        // SAFETY: `task` is the current task, which is alive, and only the current task writes its
+        // own `flags`.
         let outer = unsafe { (*task).flags };
         // SAFETY: As above.
         unsafe { (*task).flags = outer | bindings::PF_MEMALLOC_NOIO };
@@ -42,7 +44,8 @@ impl Drop for NoIo {
     #[doc(alias = "memalloc_noio_restore")]
     fn drop(&mut self) {
         let task = Task::current_raw();
-        // SAFETY: As in `enter()`; the value cannot have moved to another task, as it is not `Send`.
+        // SAFETY: As in `enter()`; the value cannot have moved to another task, as it is not
+        // `Send`.
         unsafe { (*task).flags = ((*task).flags & !bindings::PF_MEMALLOC_NOIO) | self.outer };
     }
 }

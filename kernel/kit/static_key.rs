@@ -2,8 +2,9 @@
 
 //! A switch whose "off" costs nothing: the branch is patched into the code when it is turned.
 //!
-//! The `kernel` crate can test a static key of C's, but not make one. A key is data with a known layout, zeroed when off,
-//! so a Rust `static` does as well; the loader finds its uses through the module's jump table, as with C's.
+//! The `kernel` crate can test a static key of C's, but not make one. A key is data with a known
+//! layout, zeroed when off, so a Rust `static` does as well; the loader finds its uses through the
+//! module's jump table, as with C's.
 //!
 //! ```ignore
 //! static LOG: StaticKey = StaticKey::new();
@@ -20,21 +21,24 @@ use kernel::{bindings, types::Opaque};
 ///
 /// # Invariants
 ///
-/// `key` is a `struct static_key_false` in a `static`, initialised as `DEFINE_STATIC_KEY_FALSE` does: all zero.
+/// `key` is a `struct static_key_false` in a `static`, initialised as `DEFINE_STATIC_KEY_FALSE`
+/// does: all zero.
 #[repr(C)]
 pub struct StaticKey {
     #[doc(hidden)]
     pub key: Opaque<bindings::static_key_false>,
 }
 
-// SAFETY: The key is only used through the kernel's own functions, which lock, and through patched code.
+// SAFETY: The key is only used through the kernel's own functions, which lock, and through patched
+// code.
 unsafe impl Sync for StaticKey {}
 
 impl StaticKey {
     /// A key that is off. For a `static` only: the jump table refers to it by address.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
-        // INVARIANT: `enabled` is 0, and the type bits of `entries` are 0, which is `JUMP_TYPE_FALSE`.
+        // INVARIANT: `enabled` is 0, and the type bits of `entries` are 0, which is
+        // `JUMP_TYPE_FALSE`.
         Self {
             key: Opaque::zeroed(),
         }
@@ -45,8 +49,8 @@ impl StaticKey {
     #[doc(alias = "static_branch_disable")]
     pub fn set(&'static self, on: bool) {
         let key = self.key.get().cast::<bindings::static_key>();
-        // SAFETY: By the type invariant this is a static key, and `&'static` says that it stays. (`static_key_false` begins with
-        // its `static_key`.)
+        // SAFETY: By the type invariant this is a static key, and `&'static` says that it stays.
+        // (`static_key_false` begins with its `static_key`.)
         unsafe {
             if on {
                 bindings::static_key_enable(key)
@@ -71,9 +75,10 @@ macro_rules! static_key_enabled {
     ($key:path) => {{
         // A type error here means that the path is not one of a `StaticKey`.
         let _: &'static $crate::static_key::StaticKey = &$key;
-        // By `StaticKey`'s invariant this is a key as C defines one. (The `kernel` crate's `static_branch_unlikely!` cannot be
-        // used: it wants the field without the cell that makes the static writable.)
-        // SAFETY: The assembly only emits a no-op and an entry of the jump table, for a key that is a static.
+        // By `StaticKey`'s invariant this is a key as C defines one. (The `kernel` crate's
+        // `static_branch_unlikely!` cannot be used: it wants the field without the cell that makes
+        // the static writable.) SAFETY: The assembly only emits a no-op and an entry of the jump
+        // table, for a key that is a static.
         unsafe {
             ::kernel::jump_label::arch_static_branch! {
                 $key, $crate::static_key::StaticKey, key, false

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The control device: disks are made, listed and removed here, and user programs take part in their I/O.
+//! The control device: disks are made, listed and removed here, and user programs take part in
+//! their I/O.
 //!
-//! What crosses the boundary is described in `blockyard_abi::simblk`. Each ioctl copies its struct in whole, judges every
-//! field, and copies it out whole: the structs have no padding, so nothing else leaves the kernel.
+//! What crosses the boundary is described in `blockyard_abi::simblk`. Each ioctl copies its struct
+//! in whole, judges every field, and copies it out whole: the structs have no padding, so nothing
+//! else leaves the kernel.
 
 use blockyard_abi::{ioctl::Ioctl, simblk as abi};
 use kernel::{
@@ -12,7 +14,7 @@ use kernel::{
     sync::{Arc, Mutex, UniqueArc},
     uaccess::{UserPtr, UserSlice},
 };
-use kit::{capability, misc::SharedMisc};
+use kit::{capability, misc::SharedMisc, noio::NoIo};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
@@ -88,6 +90,9 @@ impl SharedMisc for Control {
             abi::INFO => self.info(&argument),
             command => {
                 capability::require_sys_admin()?;
+                // A mapping program must not wait for memory that is freed by writing to the very
+                // disk whose requests it is to answer.
+                let _no_io = NoIo::enter();
                 self.privileged(command, &argument)
             }
         }
@@ -167,8 +172,8 @@ impl Control {
         Ok(())
     }
 
-    /// The disk that this file is the mapper of. The lock is not kept: a program may wait for a request in one thread and answer
-    /// another in the next.
+    /// The disk that this file is the mapper of. The lock is not kept: a program may wait for a
+    /// request in one thread and answer another in the next.
     fn binding(&self) -> Result<Arc<Binding>> {
         self.binding.lock().clone().ok_or(ENOTCONN)
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can be watched: the log of each I/O, and the counters of each disk, in `/sys/kernel/debug/simblk`.
+//! What can be watched: the log of each I/O, and the counters of each disk, in
+//! `/sys/kernel/debug/simblk`.
 
 use blockyard_abi::{ioctl::Ioctl, simblk as abi};
 use kernel::{

@@ -21,7 +21,8 @@ use zerocopy::IntoBytes;
 
 use crate::{debug, mapper::Mapper};
 
-/// Sectors of the largest discard or write of zeroes: 1 GiB, so that no single one keeps a CPU for long.
+/// Sectors of the largest discard or write of zeroes: 1 GiB, so that no single one keeps a CPU for
+/// long.
 const MAX_ZERO_SECTORS: u32 = ((1u64 << 30) / abi::SECTOR_SIZE) as u32;
 
 /// What a disk is like.
@@ -186,7 +187,8 @@ impl SimDisk {
     }
 }
 
-/// The status for an error of the store: who must not wait is told to come again rather than that memory is short.
+/// The status for an error of the store: who must not wait is told to come again rather than that
+/// memory is short.
 pub(crate) fn status(error: StoreError, bio: &Bio) -> Status {
     match error {
         StoreError::NoMemory if bio.nowait() => Status::Again,

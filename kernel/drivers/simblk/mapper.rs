@@ -2,21 +2,22 @@
 
 //! The requests that wait for a user program, and when they stop waiting.
 //!
-//! While a program is registered, bios that read or write are *held*: put in a tree by id, until one of these takes them out, and
-//! with that owns them:
+//! While a program is registered, bios that read or write are *held*: put in a tree by id, until
+//! one of these takes them out, and with that owns them:
 //!
 //! - the program's answer ([`Mapper::answer`]);
-//! - the end of its registration: it closed its file, or died ([`Mapper::unregister`]), or was too slow
-//!   ([`Mapper::watch`]). Then they are served under the identity mapping;
+//! - the end of its registration: it closed its file, or died ([`Mapper::unregister`]), or was too
+//!   slow ([`Mapper::watch`]). Then they are served under the identity mapping;
 //! - the end of the disk ([`Mapper::die`]). Then they fail.
 //!
-//! Nobody who submits a bio ever sleeps for the program. A request that is too late ends the registration: the program's idea of
-//! what is where is wrong from then on, as the identity mapping was used without it.
+//! Nobody who submits a bio ever sleeps for the program. A request that is too late ends the
+//! registration: the program's idea of what is where is wrong from then on, as the identity mapping
+//! was used without it.
 //!
 //! # Locks
 //!
-//! `table`, a mutex, is taken before `queue`, a spinlock. Bios are served with `table` held if by an answer, so that two answers
-//! do not copy over each other, and are completed with no lock held.
+//! `table`, a mutex, is taken before `queue`, a spinlock. Bios are served with `table` held if by
+//! an answer, so that two answers do not copy over each other, and are completed with no lock held.
 
 use blockyard_abi::simblk as abi;
 use kernel::{
@@ -102,8 +103,8 @@ pub(crate) struct State {
 /// The part of a disk that deals with its mapping program.
 #[pin_data]
 pub(crate) struct Mapper {
-    /// Whether a bio needs a closer look: a program is registered, or the disk is dying. A hint, so that the hot path
-    /// costs one load; `queue` tells the truth.
+    /// Whether a bio needs a closer look: a program is registered, or the disk is dying. A hint, so
+    /// that the hot path costs one load; `queue` tells the truth.
     attention: Flag,
     timeout_ms: Atomic<u32>,
     #[pin]
@@ -144,8 +145,9 @@ impl Mapper {
         match op {
             Op::Read | Op::Write => Self::hold(disk, bio, op),
             Op::Flush => disk.complete(bio, Ok(())),
-            // These name no pages that could be mapped, and under the identity mapping they would hit pages that the program
-            // uses for something else. Who sends them copes: file systems go on, writing zeroes falls back to writing.
+            // These name no pages that could be mapped, and under the identity mapping they would
+            // hit pages that the program uses for something else. Who sends them copes: file
+            // systems go on, writing zeroes falls back to writing.
             _ => disk.complete(bio, Err(Status::NotSupported)),
         }
     }
@@ -177,7 +179,8 @@ impl Mapper {
         }
     }
 
-    /// Puts a request into the queue, unless nobody is registered (any more); then says whether the disk is dying.
+    /// Puts a request into the queue, unless nobody is registered (any more); then says whether the
+    /// disk is dying.
     fn insert(
         &self,
         place: RBTreeNodeReservation<u64, Held>,
@@ -219,7 +222,8 @@ impl Mapper {
         self.queue.lock().owner == Some(token)
     }
 
-    /// Ends a registration, if it is still in force; what was held goes on with the identity mapping.
+    /// Ends a registration, if it is still in force; what was held goes on with the identity
+    /// mapping.
     pub(crate) fn unregister(disk: &Delayed<SimDisk>, token: Token) {
         let mut queue = disk.mapper.queue.lock();
         if queue.check(token).is_err() {
@@ -230,13 +234,15 @@ impl Mapper {
         drop(queue);
         let count = serve_all(disk, held);
         pr_info!(
-            "{}{}: the mapping program is gone, identity mapping from now on ({count} request(s) were waiting)\n",
+            "{}{}: the mapping program is gone, identity mapping from now on \
+             ({count} request(s) were waiting)\n",
             abi::NAME,
             disk.index
         );
     }
 
-    /// The watchdog: ends the registration if the oldest request has waited too long, else comes again when it will have.
+    /// The watchdog: ends the registration if the oldest request has waited too long, else comes
+    /// again when it will have.
     pub(crate) fn watch(disk: &Delayed<SimDisk>) {
         let limit = disk.mapper.timeout_ms.load(Relaxed);
         let mut queue = disk.mapper.queue.lock();
@@ -253,7 +259,8 @@ impl Mapper {
         disk.mapper.arrival.notify_all();
         let count = serve_all(disk, held);
         pr_warn!(
-            "{}{}: no answer from the mapping program for {waited} ms, identity mapping from now on ({count} request(s) were waiting)\n",
+            "{}{}: no answer from the mapping program for {waited} ms, identity mapping from \
+             now on ({count} request(s) were waiting)\n",
             abi::NAME,
             disk.index
         );
@@ -322,7 +329,8 @@ impl Mapper {
         Ok(f(held, &table))
     }
 
-    /// Answers a request: moves its data as the answer says, and completes it. The inner result is what it ended with.
+    /// Answers a request: moves its data as the answer says, and completes it. The inner result is
+    /// what it ended with.
     ///
     /// A wrong answer is an error, and changes nothing.
     pub(crate) fn answer(

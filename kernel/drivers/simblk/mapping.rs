@@ -10,7 +10,6 @@ use kernel::{
 use kit::{
     block::{Bio, Op, Segment, Status},
     mem::{StoreError, Wait},
-    noio::NoIo,
 };
 
 use crate::{
@@ -115,7 +114,6 @@ impl Answer {
             return Err(EINVAL);
         }
         let writable = is_writable(&entries);
-        let _no_io = NoIo::enter();
         let mut places = KVec::with_capacity(entries.len(), GFP_KERNEL)?;
         for _ in 0..entries.len() {
             places.push(RBTreeNodeReservation::new(GFP_KERNEL)?, GFP_KERNEL)?;
@@ -184,7 +182,8 @@ impl Answer {
         })
     }
 
-    /// Gives each piece of the bio's memory that lies in one logical page to `f`, with that page's entry and the offset in the page.
+    /// Gives each piece of the bio's memory that lies in one logical page to `f`, with that page's
+    /// entry and the offset in the page.
     fn each_piece(
         &self,
         bio: &Bio,
@@ -221,7 +220,8 @@ impl Answer {
     }
 }
 
-/// Whether no page is written for two entries, nor written for one while another is still to be copied from it.
+/// Whether no page is written for two entries, nor written for one while another is still to be
+/// copied from it.
 fn is_writable(entries: &[abi::MapAnswer]) -> bool {
     entries.iter().enumerate().all(|(i, entry)| {
         let page = entry.new_physical_page;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's parameters, checked: a wrong one is named in the kernel log, with its value and what would be right.
+//! The module's parameters, checked: a wrong one is named in the kernel log, with its value and
+//! what would be right.
 //!
 //! That a value is a number at all is checked before, by the kernel's parser.
 

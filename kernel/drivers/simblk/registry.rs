@@ -32,7 +32,8 @@ enum Slot {
     Present(Entry),
 }
 
-/// All disks, in as many places as there may be disks. The order of the fields is the order in which they go.
+/// All disks, in as many places as there may be disks. The order of the fields is the order in
+/// which they go.
 #[pin_data]
 pub(crate) struct Registry {
     #[pin]
@@ -72,7 +73,8 @@ impl Registry {
 
     /// Makes a disk with the lowest index that is free.
     ///
-    /// The lock is not held meanwhile: adding a disk reads its partition table, and so may wait for anything.
+    /// The lock is not held meanwhile: adding a disk reads its partition table, and so may wait for
+    /// anything.
     pub(crate) fn create(&self, geometry: Geometry) -> Result<u32> {
         geometry.check()?;
         let index = self.claim()?;

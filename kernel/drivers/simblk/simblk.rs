@@ -2,8 +2,9 @@
 
 //! `simblk`: simulated disks, in memory.
 //!
-//! A bio-based driver of RAM disks that are sparse, come and go at run time, and let a user program take part in each I/O.
-//! It is safe Rust throughout; what it needs of the kernel beyond the `kernel` crate is in `kit`.
+//! A bio-based driver of RAM disks that are sparse, come and go at run time, and let a user program
+//! take part in each I/O. It is safe Rust throughout; what it needs of the kernel beyond the
+//! `kernel` crate is in `kit`.
 //!
 //! | file | what it is about |
 //! |---|---|
@@ -15,10 +16,11 @@
 //! | `control` | the control device: ioctls to registry and mapper |
 //! | `debug` | counters and the log switch in debugfs |
 //!
-//! Disks are made and removed through a control device and not through configfs: registering a program binds an open file
-//! to a disk, so that the program's death ends it, and that needs a device anyway; making a disk is one call that succeeds or
-//! fails as a whole, where configfs takes a directory, several files and a switch; and the structs of the call are
-//! shared with user space as types.
+//! Disks are made and removed through a control device and not through configfs: registering a
+//! program binds an open file to a disk, so that the program's death ends it, and that needs a
+//! device anyway; making a disk is one call that succeeds or fails as a whole, where configfs takes
+//! a directory, several files and a switch; and the structs of the call are shared with user space
+//! as types.
 
 #![deny(unsafe_code)]
 
@@ -66,19 +68,27 @@ kit::module_version!("0.1.0");
 /// The loaded module. The order of the fields is the order in which they go.
 #[pin_data]
 struct SimBlk {
-    _unloading: Unloading,
+    _loaded: Loaded,
     /// From here on nobody can open the control device any more.
     #[pin]
     _control: misc::Registration<Control>,
     _log_switch: LogSwitch,
-    /// Last: removes all disks, and waits until they have gone. (No open file shares it any more: those keep the module.)
+    /// Last: removes all disks, and waits until they have gone. (No open file shares it any more:
+    /// those keep the module.)
     _registry: Arc<Registry>,
 }
 
-/// Says that the module is being unloaded, when dropped.
-struct Unloading;
+/// Says in the kernel log that the module is loaded, and, when dropped, that it is being unloaded.
+struct Loaded;
 
-impl Drop for Unloading {
+impl Loaded {
+    fn new(major: u32, params: &Params) -> Self {
+        pr_info!("loaded: major {major}, {params}\n");
+        Self
+    }
+}
+
+impl Drop for Loaded {
     fn drop(&mut self) {
         pr_info!("unloading\n");
     }
@@ -94,12 +104,12 @@ impl kernel::InPlaceModule for SimBlk {
             }
             let log_switch = debug::log_switch(registry.debug_dir())?;
             let shared = registry.clone();
-            pr_info!("loaded: major {}, {params}\n", registry.major());
+            let major = registry.major();
             Ok(try_pin_init!(Self {
                 _registry: registry,
                 _log_switch: log_switch,
                 _control <- misc::Registration::register(control::NAME, shared),
-                _unloading: Unloading,
+                _loaded: Loaded::new(major, &params),
             }))
         })
     }

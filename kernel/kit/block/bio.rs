@@ -15,10 +15,11 @@ use super::{Segments, Status, SECTOR_SIZE};
 pub enum Op {
     /// Data from the disk.
     Read,
-    /// Data to the disk, at least one byte. May ask for a flush before ([`Bio::preflush`]), or for its own data to be
-    /// durable ([`Bio::fua`]).
+    /// Data to the disk, at least one byte. May ask for a flush before ([`Bio::preflush`]), or for
+    /// its own data to be durable ([`Bio::fua`]).
     Write,
-    /// No data: what was completed before must be durable. (The block layer sends an empty write with `REQ_PREFLUSH`.)
+    /// No data: what was completed before must be durable. (The block layer sends an empty write
+    /// with `REQ_PREFLUSH`.)
     Flush,
     /// The range is not needed any more.
     Discard,
@@ -34,8 +35,8 @@ pub enum Op {
 ///
 /// # Invariants
 ///
-/// `raw` was handed to `submit_bio` of a disk of this kit, has not been completed, and belongs to this value alone. `started` is what
-/// `bio_start_io_acct()` returned for it, if that was called.
+/// `raw` was handed to `submit_bio` of a disk of this kit, has not been completed, and belongs to
+/// this value alone. `started` is what `bio_start_io_acct()` returned for it, if that was called.
 #[must_use = "a bio that is dropped fails with an I/O error"]
 pub struct Bio {
     raw: NonNull<bindings::bio>,
@@ -50,16 +51,17 @@ unsafe impl Sync for Bio {}
 impl Bio {
     /// Takes a bio over, and begins its accounting.
     ///
-    /// Accounting costs two calls per bio, some 150 instructions, and feeds `/proc/diskstats` and `iostat`. Who does not want it
-    /// writes 0 to `queue/iostats` of the disk, which leaves one load and one branch.
+    /// Accounting costs two calls per bio, some 150 instructions, and feeds `/proc/diskstats` and
+    /// `iostat`. Who does not want it writes 0 to `queue/iostats` of the disk, which leaves one
+    /// load and one branch.
     ///
     /// # Safety
     ///
     /// `raw` must have been handed to `submit_bio`, and its ownership pass to this value.
     #[inline]
     pub(super) unsafe fn start(raw: NonNull<bindings::bio>) -> Self {
-        // SAFETY: The caller's bio is valid, and so are its device and queue while it is under way. The features may change
-        // meanwhile: one volatile load of a word, as C does.
+        // SAFETY: The caller's bio is valid, and so are its device and queue while it is under way.
+        // The features may change meanwhile: one volatile load of a word, as C does.
         let features = unsafe {
             let queue = (*(*raw.as_ptr()).bi_bdev).bd_queue;
             (&raw const (*queue).limits.features).read_volatile()
@@ -130,7 +132,8 @@ impl Bio {
         self.has(bindings::req_flag_bits___REQ_PREFLUSH)
     }
 
-    /// Whether the submitter must not be kept waiting; then the bio fails with [`Status::Again`] instead.
+    /// Whether the submitter must not be kept waiting; then the bio fails with [`Status::Again`]
+    /// instead.
     #[inline]
     pub fn nowait(&self) -> bool {
         self.has(bindings::req_flag_bits___REQ_NOWAIT)
@@ -141,12 +144,13 @@ impl Bio {
         self.has(bindings::req_flag_bits___REQ_NOUNMAP)
     }
 
-    /// The memory that is read into or written from. Empty unless the operation is a read or a write.
+    /// The memory that is read into or written from. Empty unless the operation is a read or a
+    /// write.
     #[inline]
     pub fn segments(&self) -> Segments<'_> {
         match self.op() {
-            // SAFETY: By the type invariant the bio is valid and keeps its memory until it is completed, which takes
-            // ownership; these operations have data.
+            // SAFETY: By the type invariant the bio is valid and keeps its memory until it is
+            // completed, which takes ownership; these operations have data.
             Op::Read | Op::Write => unsafe { Segments::new(self.raw.as_ptr()) },
             _ => Segments::empty(),
         }
@@ -166,14 +170,17 @@ impl Bio {
     fn finish(&mut self, result: Result<(), Status>) {
         let raw = self.raw.as_ptr();
         if let Err(status) = result {
-            // SAFETY: By the type invariant. A status that a split-off part has left here is not overwritten by success.
+            // SAFETY: By the type invariant. A status that a split-off part has left here is not
+            // overwritten by success.
             unsafe { (*raw).bi_status = status.raw() };
         }
         if let Some(started) = self.started {
-            // SAFETY: The counterpart of the call in `start()`; the device is still the one of then.
+            // SAFETY: The counterpart of the call in `start()`; the device is still the one of
+            // then.
             unsafe { bindings::bio_end_io_acct_remapped(raw, started, (*raw).bi_bdev) };
         }
-        // SAFETY: By the type invariant it was not completed before, and this value is used no more.
+        // SAFETY: By the type invariant it was not completed before, and this value is used no
+        // more.
         unsafe { bindings::bio_endio(raw) };
     }
 }

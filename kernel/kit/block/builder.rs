@@ -38,7 +38,8 @@ impl DiskBuilder {
         }
     }
 
-    /// Its minors: the disk itself has the first, partitions the others. Further partitions get minors of the block layer's.
+    /// Its minors: the disk itself has the first, partitions the others. Further partitions get
+    /// minors of the block layer's.
     pub fn minors(mut self, first: u32, count: u32) -> Self {
         (self.first_minor, self.minors) = (first, count);
         self
@@ -52,7 +53,8 @@ impl DiskBuilder {
 
     /// Adds the disk, as `/dev/NAME`. It may be opened, and gets bios, before this returns.
     ///
-    /// `EINVAL` for block sizes that make no sense or a name of 32 bytes or more, `EBUSY` if the minors are taken, `ENOMEM`.
+    /// `EINVAL` for block sizes that make no sense or a name of 32 bytes or more, `EBUSY` if the
+    /// minors are taken, `ENOMEM`.
     pub fn build<T: Operations>(
         self,
         name: fmt::Arguments<'_>,

@@ -2,14 +2,16 @@
 
 //! Counters of a disk's I/O that cost next to nothing to keep.
 //!
-//! One counter per event would be one cache line that all CPUs fight over. So there are several sets, each on cache lines of
-//! its own; a CPU adds to the set of its number, and reading adds the sets up. Adding is atomic, though nearly always
-//! without company, because the task may move to another CPU between finding the set and adding: no event is ever lost.
-//! Cost: two uncontended atomic additions per read or write (about 10 ns on hardware), 2 KiB per disk. The block
-//! layer's own statistics are no substitute: they do not tell writes of zeroes from writes, nor count errors.
+//! One counter per event would be one cache line that all CPUs fight over. So there are several
+//! sets, each on cache lines of its own; a CPU adds to the set of its number, and reading adds the
+//! sets up. Adding is atomic, though nearly always without company, because the task may move to
+//! another CPU between finding the set and adding: no event is ever lost. Cost: two uncontended
+//! atomic additions per read or write (about 10 ns on hardware), 2 KiB per disk. The block layer's
+//! own statistics are no substitute: they do not tell writes of zeroes from writes, nor count
+//! errors.
 
-// Not the `kernel` crate's atomics, each of which is a call. The two memory models only differ in what they order, and these
-// counters order nothing.
+// Not the `kernel` crate's atomics, each of which is a call. The two memory models only differ in
+// what they order, and these counters order nothing.
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use kernel::bindings;
@@ -76,7 +78,8 @@ impl Default for Counters {
 impl Counters {
     #[inline(always)]
     fn set(&self) -> &Set {
-        // SAFETY: Reading the number of the CPU has no precondition; it may be out of date at once, which is fine here.
+        // SAFETY: Reading the number of the CPU has no precondition; it may be out of date at once,
+        // which is fine here.
         let cpu = unsafe { bindings::raw_smp_processor_id() };
         &self.0[cpu as usize % SETS]
     }

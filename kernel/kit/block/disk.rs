@@ -23,7 +23,8 @@ use super::{major::Registration, operations::Borrowed, Operations};
 ///
 /// # Invariants
 ///
-/// The lower bits are the number of openers; once [`Self::DYING`] is set it stays, and the number does not grow any more.
+/// The lower bits are the number of openers; once [`Self::DYING`] is set it stays, and the number
+/// does not grow any more.
 pub(super) struct UseCount(Atomic<i32>);
 
 impl UseCount {
@@ -74,7 +75,8 @@ impl UseCount {
     }
 }
 
-/// The kit's part of a disk: what `private_data` points to, from before the disk is added until it is freed.
+/// The kit's part of a disk: what `private_data` points to, from before the disk is added until it
+/// is freed.
 ///
 /// # Invariants
 ///
@@ -145,8 +147,8 @@ impl<T: Operations> Inner<T> {
 ///
 /// # Invariants
 ///
-/// `disk` was added, and the reference that allocating it gave is ours. `inner` is its `private_data`, and valid as long as
-/// we hold that reference.
+/// `disk` was added, and the reference that allocating it gave is ours. `inner` is its
+/// `private_data`, and valid as long as we hold that reference.
 pub struct Disk<T: Operations> {
     disk: NonNull<bindings::gendisk>,
     inner: NonNull<Inner<T>>,
@@ -176,10 +178,11 @@ impl<T: Operations> Disk<T> {
         self.inner().use_count.openers()
     }
 
-    /// Sees to it that nobody can open the disk any more, unless somebody has it open: then says `false`.
+    /// Sees to it that nobody can open the disk any more, unless somebody has it open: then says
+    /// `false`.
     ///
-    /// After that, dropping it disturbs nobody. Programs that look at new disks (udev) open them for a moment; it may help to
-    /// try again.
+    /// After that, dropping it disturbs nobody. Programs that look at new disks (udev) open them
+    /// for a moment; it may help to try again.
     #[must_use]
     pub fn retire(&self) -> bool {
         self.inner().use_count.die_if_unused()
@@ -223,7 +226,8 @@ impl<T: Operations> Drop for Disk<T> {
             // SAFETY: By the type invariant the disk was added, and not removed yet.
             unsafe { Self::fail_all(disk) };
         }
-        // SAFETY: As above, in process context. After this no `submit_bio` is running, and none will.
+        // SAFETY: As above, in process context. After this no `submit_bio` is running, and none
+        // will.
         unsafe { bindings::del_gendisk(disk) };
         // SAFETY: The reference is ours, and not used any more.
         unsafe { bindings::put_disk(disk) };

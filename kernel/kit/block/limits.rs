@@ -13,13 +13,15 @@ pub(super) const FEAT_IO_STAT: u32 = 1 << 4;
 const FEAT_SYNCHRONOUS: u32 = 1 << 6;
 const FEAT_NOWAIT: u32 = 1 << 7;
 
-/// The limits of a disk. The default is a disk of 512-byte blocks that reads and writes, without anything optional.
+/// The limits of a disk. The default is a disk of 512-byte blocks that reads and writes, without
+/// anything optional.
 #[derive(Clone, Copy)]
 #[doc(alias = "queue_limits")]
 pub struct Limits {
     /// Bytes of the smallest addressable unit: a power of two, 512 to 4096.
     pub logical_block_size: u32,
-    /// Bytes of the unit that is written without reading: a power of two, at least the logical block.
+    /// Bytes of the unit that is written without reading: a power of two, at least the logical
+    /// block.
     pub physical_block_size: u32,
     /// Sectors of the largest bio; what is larger is split.
     pub max_sectors: u32,
@@ -29,14 +31,15 @@ pub struct Limits {
     pub discard_granularity: u32,
     /// Sectors of the largest write of zeroes; 0: not supported.
     pub max_write_zeroes_sectors: u32,
-    /// The disk has a volatile cache: flushes and FUA writes are sent to the driver, and not dropped above it.
+    /// The disk has a volatile cache: flushes and FUA writes are sent to the driver, and not
+    /// dropped above it.
     pub write_cache: bool,
     /// `submit_bio` never sleeps for a bio with `REQ_NOWAIT`.
     pub nowait: bool,
     /// Bios are as a rule complete when `submit_bio` returns.
     pub synchronous: bool,
-    /// The mask of what the address and the length of each segment must be a multiple of, less one. The driver copies
-    /// bytes, so it need not care; 3 is what most hardware wants.
+    /// The mask of what the address and the length of each segment must be a multiple of, less one.
+    /// The driver copies bytes, so it need not care; 3 is what most hardware wants.
     pub dma_alignment: u32,
 }
 

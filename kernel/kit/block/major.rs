@@ -2,15 +2,18 @@
 
 //! The module's major number, which is also what unloading waits for.
 //!
-//! A disk's memory is freed by whoever drops the last reference to it, and that need not be the driver: somebody who
-//! looks a device up while it goes (`blkdev_get_no_open()`) holds one for a moment, without holding the module. Then the
-//! module's `free_disk` runs in that task, maybe after the driver thought it was done. So the module may be unloaded
-//! only when `free_disk` of every disk *has returned*:
+//! A disk's memory is freed by whoever drops the last reference to it, and that need not be the
+//! driver: somebody who looks a device up while it goes (`blkdev_get_no_open()`) holds one for a
+//! moment, without holding the module. Then the module's `free_disk` runs in that task, maybe after
+//! the driver thought it was done. So the module may be unloaded only when `free_disk` of every
+//! disk *has returned*:
 //!
 //! - dropping the [`Major`] waits until all its disks were counted off in `free_disk`;
-//! - what runs after that (the end of the function) is in the module's text, too. If it ran in another task, that task may have been
-//!   preempted there. `synchronize_rcu_tasks()` waits until every task has scheduled voluntarily or been in user space, which none
-//!   does there. It takes long (up to a second), and is left out when all disks were freed by the task that removed them.
+//! - what runs after that (the end of the function) is in the module's text, too. If it ran in
+//!   another task, that task may have been preempted there. `synchronize_rcu_tasks()` waits until
+//!   every task has scheduled voluntarily or been in user space, which none does there. It takes
+//!   long (up to a second), and is left out when all disks were freed by the task that removed
+//!   them.
 
 use kernel::{
     bindings,
@@ -35,7 +38,8 @@ pub struct Major {
 ///
 /// # Invariants
 ///
-/// `live` is the number of disks that were made and not freed yet, and one more for the [`Major`] itself.
+/// `live` is the number of disks that were made and not freed yet, and one more for the [`Major`]
+/// itself.
 #[pin_data]
 pub(super) struct Registration {
     number: u32,
@@ -90,12 +94,14 @@ impl Major {
 }
 
 impl Registration {
-    /// Counts a disk off whose memory was freed. `elsewhere` says that this runs in another task than the one that removed it.
+    /// Counts a disk off whose memory was freed. `elsewhere` says that this runs in another task
+    /// than the one that removed it.
     pub(super) fn disk_freed(&self, elsewhere: bool) {
         if elsewhere {
             self.freed_elsewhere.set(true);
         }
-        // INVARIANT: One less. Fully ordered: who sees the 0 sees the flag, and all that was done to the disk.
+        // INVARIANT: One less. Fully ordered: who sees the 0 sees the flag, and all that was done
+        // to the disk.
         if self.live.fetch_sub(1, Full) == 1 {
             self.all_gone.complete_all();
         }
@@ -128,7 +134,8 @@ fn wait_for_tails() {
     unsafe {
         bindings::synchronize_rcu_tasks()
     };
-    // Without it, no task can be preempted there (a kernel with preemption has tasks RCU as soon as anything traces).
+    // Without it, no task can be preempted there (a kernel with preemption has tasks RCU as soon as
+    // anything traces).
     #[cfg(not(CONFIG_TASKS_RCU))]
     kernel::sync::rcu::synchronize_rcu();
 }

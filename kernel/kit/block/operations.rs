@@ -21,16 +21,20 @@ pub(super) type Borrowed<'a, T> = <<T as Operations>::Data as ForeignOwnable>::B
 
 /// A block driver.
 ///
-/// `type OwnerModule`, which `#[vtable]` adds, is the module that cannot be unloaded while a disk is open.
+/// `type OwnerModule`, which `#[vtable]` adds, is the module that cannot be unloaded while a disk
+/// is open.
 #[vtable]
 pub trait Operations: Sized + 'static {
-    /// The driver's data for one disk, such as an `Arc`. It is dropped when the disk is gone and the last file on it closed.
+    /// The driver's data for one disk, such as an `Arc`. It is dropped when the disk is gone and
+    /// the last file on it closed.
     type Data: ForeignOwnable + Send + Sync;
 
-    /// Takes a bio over. Called in process context, by many tasks at a time. The bio fits the disk's limits.
+    /// Takes a bio over. Called in process context, by many tasks at a time. The bio fits the
+    /// disk's limits.
     fn submit_bio(data: Borrowed<'_, Self>, bio: Bio);
 
-    /// The disk or one of its partitions is being opened; an error refuses that. `openers` is how many there are with this one.
+    /// The disk or one of its partitions is being opened; an error refuses that. `openers` is how
+    /// many there are with this one.
     fn open(_data: Borrowed<'_, Self>, _openers: u32) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -40,14 +44,17 @@ pub trait Operations: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// An ioctl that the block layer does not know. `ENOTTY` for those that the driver does not know either.
+    /// An ioctl that the block layer does not know. `ENOTTY` for those that the driver does not
+    /// know either.
     fn ioctl(_data: Borrowed<'_, Self>, _command: u32, _argument: usize) -> Result<c_int> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The disk is about to go: whatever bios are kept must be completed now, and those that come from now on at once.
+    /// The disk is about to go: whatever bios are kept must be completed now, and those that come
+    /// from now on at once.
     ///
-    /// Called once, before the block layer waits for dirty pages to be written, which may be among those bios.
+    /// Called once, before the block layer waits for dirty pages to be written, which may be among
+    /// those bios.
     fn dying(_data: Borrowed<'_, Self>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -86,21 +93,25 @@ impl<T: Operations> Table<T> {
     /// `disk` must be a disk with this table, not freed during `'a`.
     #[inline(always)]
     unsafe fn inner<'a>(disk: *mut bindings::gendisk) -> &'a Inner<T> {
-        // SAFETY: `DiskBuilder` makes `private_data` of all disks with this table such a pointer, before it adds them.
+        // SAFETY: `DiskBuilder` makes `private_data` of all disks with this table such a pointer,
+        // before it adds them.
         unsafe { &*(*disk).private_data.cast::<Inner<T>>() }
     }
 
     /// # Safety
     ///
-    /// Called by the block layer: `bio` is valid, for a disk with this table, and belongs to the callee.
+    /// Called by the block layer: `bio` is valid, for a disk with this table, and belongs to the
+    /// callee.
     #[inline]
     unsafe extern "C" fn submit_bio(bio: *mut bindings::bio) {
-        // SAFETY: By the function's contract. What does not fit is submitted again; a null pointer says that nothing is left
-        // for now. (The block layer does this by itself only for drivers with a queue.)
+        // SAFETY: By the function's contract. What does not fit is submitted again; a null pointer
+        // says that nothing is left for now. (The block layer does this by itself only for drivers
+        // with a queue.)
         let Some(bio) = NonNull::new(unsafe { bindings::bio_split_to_limits(bio) }) else {
             return;
         };
-        // SAFETY: The device of a bio, its disk, and so the kit's part, stay while the bio is being submitted.
+        // SAFETY: The device of a bio, its disk, and so the kit's part, stay while the bio is being
+        // submitted.
         let inner = unsafe { Self::inner((*(*bio.as_ptr()).bi_bdev).bd_disk) };
         // SAFETY: It was handed to us, and we hand it on.
         let bio = unsafe { Bio::start(bio) };
@@ -158,7 +169,8 @@ impl<T: Operations> Table<T> {
     ///
     /// Called by the block layer when nobody has a reference to the disk any more.
     unsafe extern "C" fn free_disk(disk: *mut bindings::gendisk) {
-        // SAFETY: The disk was added, so `private_data` is what the builder made, and this is the last use of it.
+        // SAFETY: The disk was added, so `private_data` is what the builder made, and this is the
+        // last use of it.
         unsafe { Inner::<T>::free((*disk).private_data.cast()) };
     }
 }

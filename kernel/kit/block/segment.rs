@@ -14,12 +14,13 @@ const PAGE_SIZE: usize = bindings::PAGE_SIZE;
 
 /// A contiguous piece of a bio's memory, of one or more pages, and where on the disk it belongs.
 ///
-/// Its bytes can change at any time: the pages may be mapped by user space. So there is no way to get a reference to them.
+/// Its bytes can change at any time: the pages may be mapped by user space. So there is no way to
+/// get a reference to them.
 ///
 /// # Invariants
 ///
-/// `page` and the pages after it are there, up to `offset + len` bytes, as long as `'a`; `offset` is less than a page; with
-/// `CONFIG_HIGHMEM`, `offset + len` is at most a page.
+/// `page` and the pages after it are there, up to `offset + len` bytes, as long as `'a`; `offset`
+/// is less than a page; with `CONFIG_HIGHMEM`, `offset + len` is at most a page.
 #[derive(Clone, Copy)]
 pub struct Segment<'a> {
     page: NonNull<bindings::page>,
@@ -49,10 +50,12 @@ impl<'a> Segment<'a> {
             return None;
         }
         let start = self.offset + at;
-        // INVARIANT: Both parts lie in the range of the whole, and the second one's page is the one it begins in.
+        // INVARIANT: Both parts lie in the range of the whole, and the second one's page is the one
+        // it begins in.
         let first = Self { len: at, ..self };
         let second = Self {
-            // SAFETY: Within the range of the whole; a bio's multi-page segments are contiguous in the page array.
+            // SAFETY: Within the range of the whole; a bio's multi-page segments are contiguous in
+            // the page array.
             page: unsafe { self.page.add(start / PAGE_SIZE) },
             offset: start % PAGE_SIZE,
             len: self.len - at,
@@ -65,8 +68,9 @@ impl<'a> Segment<'a> {
     /// Maps the bytes for the current task.
     #[inline]
     pub(crate) fn map(&self) -> Mapped<'a> {
-        // SAFETY: By the type invariant the page is there. Without highmem the address of the first page of contiguous ones is
-        // the address of all of them; with it the segment lies in one page. `Mapped` undoes the mapping.
+        // SAFETY: By the type invariant the page is there. Without highmem the address of the first
+        // page of contiguous ones is the address of all of them; with it the segment lies in one
+        // page. `Mapped` undoes the mapping.
         let page = unsafe { bindings::kmap_local_page(self.page.as_ptr()) };
         Mapped {
             page: page.cast(),
@@ -123,7 +127,8 @@ impl<'a> Segments<'a> {
     /// `bio` must be valid and keep its memory as long as `'a`, and have data.
     #[inline]
     pub(super) unsafe fn new(bio: *const bindings::bio) -> Self {
-        // SAFETY: By the function's contract. The iterator is packed, so it is copied and not borrowed.
+        // SAFETY: By the function's contract. The iterator is packed, so it is copied and not
+        // borrowed.
         let (vec, iter) = unsafe { ((*bio).bi_io_vec, (*bio).bi_iter) };
         // INVARIANT: That is what a bio's iterator says.
         Self {
@@ -161,7 +166,8 @@ impl<'a> Iterator for Segments<'a> {
         if self.left == 0 {
             return None;
         }
-        // SAFETY: By the type invariant, as there is data left. Nobody changes the vector while the bio is under way.
+        // SAFETY: By the type invariant, as there is data left. Nobody changes the vector while the
+        // bio is under way.
         let vec = unsafe { &*self.vec.add(self.index) };
         let start = vec.bv_offset as usize + self.done;
         let offset = start % PAGE_SIZE;
@@ -170,7 +176,8 @@ impl<'a> Iterator for Segments<'a> {
             len = len.min(PAGE_SIZE - offset);
         }
         let segment = Segment {
-            // SAFETY: The vector names pages that are there; several of them are contiguous in the page array.
+            // SAFETY: The vector names pages that are there; several of them are contiguous in the
+            // page array.
             page: unsafe { NonNull::new_unchecked(vec.bv_page.add(start / PAGE_SIZE)) },
             offset,
             len,

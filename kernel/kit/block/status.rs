@@ -8,7 +8,8 @@ use kernel::bindings;
 
 use crate::mem::StoreError;
 
-/// An error that a bio ends with. The numbers are `BLK_STS_*`, whose casts bindgen cannot translate.
+/// An error that a bio ends with. The numbers are `BLK_STS_*`, whose casts bindgen cannot
+/// translate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Status {

@@ -20,13 +20,15 @@ pub(super) const SLOTS: usize = super::store::PAGE_SIZE as usize / size_of::<Pag
 struct Slot<T>(Atomic<*mut T>);
 
 impl<T> Slot<T> {
-    /// What C calls `rcu_dereference()`: who gets the pointer sees what was written before it was put in.
+    /// What C calls `rcu_dereference()`: who gets the pointer sees what was written before it was
+    /// put in.
     ///
     /// `Atomic::load` would do the same through a call.
     #[inline(always)]
     fn get(&self) -> Option<NonNull<T>> {
-        // SAFETY: The pointer to the slot is valid and aligned, as it comes from a reference; a volatile read of a pointer does not
-        // tear, and counts as marked access in the kernel's memory model.
+        // SAFETY: The pointer to the slot is valid and aligned, as it comes from a reference; a
+        // volatile read of a pointer does not tear, and counts as marked access in the kernel's
+        // memory model.
         NonNull::new(unsafe { self.0.as_ptr().read_volatile() })
     }
 
@@ -50,7 +52,8 @@ impl<T> Slot<T> {
 pub(super) struct PageSlot(Slot<bindings::page>);
 
 impl PageSlot {
-    /// The page, which may be used as long as the RCU read lock is held that was held before this call.
+    /// The page, which may be used as long as the RCU read lock is held that was held before this
+    /// call.
     #[inline(always)]
     pub(super) fn get(&self) -> Option<NonNull<bindings::page>> {
         self.0.get()
@@ -96,7 +99,8 @@ impl LeafSlot {
     /// The leaf, if there is one.
     #[inline(always)]
     pub(super) fn get(&self) -> Option<&Leaf> {
-        // SAFETY: By the type invariant the leaf lives as long as the slot. It consists of atomics: shared access is fine.
+        // SAFETY: By the type invariant the leaf lives as long as the slot. It consists of atomics:
+        // shared access is fine.
         self.0.get().map(|leaf| unsafe { leaf.as_ref() })
     }
 
@@ -106,7 +110,8 @@ impl LeafSlot {
             return Some(leaf);
         }
         let gfp = wait.gfp() | bindings::__GFP_ZERO;
-        // SAFETY: As for `OwnedPage`. The result is the address of a zeroed page, or 0. Zeroes are null pointers: a valid leaf.
+        // SAFETY: As for `OwnedPage`. The result is the address of a zeroed page, or 0. Zeroes are
+        // null pointers: a valid leaf.
         let address = unsafe { bindings::get_free_pages_noprof(gfp, 0) };
         let leaf = NonNull::new(address as *mut Leaf)?;
         // INVARIANT: A leaf in a page of its own.

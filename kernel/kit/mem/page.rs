@@ -2,7 +2,8 @@
 
 //! One page of data: allocated, filled, mapped, freed now or after a grace period.
 //!
-//! C headers: [`include/linux/gfp.h`](srctree/include/linux/gfp.h), [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
+//! C headers: [`include/linux/gfp.h`](srctree/include/linux/gfp.h),
+//! [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
 
 use core::{marker::PhantomData, mem::offset_of, ptr::NonNull};
 
@@ -22,8 +23,9 @@ pub enum Wait {
 impl Wait {
     /// The flags for an allocation in the path of a request.
     ///
-    /// With plain `GFP_NOIO` an allocation of one page never fails: the kernel tries until some process is killed, or
-    /// for ever, since this context may not start the OOM killer. `__GFP_RETRY_MAYFAIL` makes it try hard and give up.
+    /// With plain `GFP_NOIO` an allocation of one page never fails: the kernel tries until some
+    /// process is killed, or for ever, since this context may not start the OOM killer.
+    /// `__GFP_RETRY_MAYFAIL` makes it try hard and give up.
     pub(super) fn gfp(self) -> bindings::gfp_t {
         const NO_IO: bindings::gfp_t =
             bindings::GFP_KERNEL & !(1 << bindings::___GFP_IO_BIT | 1 << bindings::___GFP_FS_BIT);
@@ -57,8 +59,9 @@ impl OwnedPage {
 
     #[inline]
     fn allocate(gfp: bindings::gfp_t) -> Option<Self> {
-        // SAFETY: Allocating has no precondition but that the context allows what the flags say, which is the caller's
-        // promise in choosing `Wait`; getting it wrong is a bug report ("sleeping function called"), not memory unsafety.
+        // SAFETY: Allocating has no precondition but that the context allows what the flags say,
+        // which is the caller's promise in choosing `Wait`; getting it wrong is a bug report
+        // ("sleeping function called"), not memory unsafety.
         let page = unsafe { bindings::alloc_pages(gfp | bindings::__GFP_HIGHMEM, 0) };
         // INVARIANT: Just allocated, with order 0.
         NonNull::new(page).map(Self)
@@ -93,9 +96,10 @@ impl OwnedPage {
     /// Frees the page once all RCU readers of now have finished.
     pub(super) fn free_after_readers(self) {
         let page = self.into_raw();
-        // SAFETY: The page is ours. Its `rcu_head` is there for whoever owns the page and wants to free it by RCU (see
-        // `struct page`), it is not part of the contents that readers may still use, and nothing else uses it. The
-        // callback's code stays until `rcu_barrier()` in the store's `drop()`.
+        // SAFETY: The page is ours. Its `rcu_head` is there for whoever owns the page and wants to
+        // free it by RCU (see `struct page`), it is not part of the contents that readers may still
+        // use, and nothing else uses it. The callback's code stays until `rcu_barrier()` in the
+        // store's `drop()`.
         unsafe {
             bindings::call_rcu(page.byte_add(RCU_HEAD).cast(), Some(free_by_rcu));
         }
@@ -114,13 +118,15 @@ const RCU_HEAD: usize = offset_of!(bindings::page, __bindgen_anon_1);
 
 /// # Safety
 ///
-/// `head` must be the `rcu_head` of a page whose ownership was given to [`OwnedPage::free_after_readers`].
+/// `head` must be the `rcu_head` of a page whose ownership was given to
+/// [`OwnedPage::free_after_readers`].
 unsafe extern "C" fn free_by_rcu(head: *mut bindings::callback_head) {
     // SAFETY: By the function's contract this is a page, not null, and ours.
     drop(unsafe { OwnedPage(NonNull::new_unchecked(head.byte_sub(RCU_HEAD).cast())) });
 }
 
-/// The contents of a page, mapped for the current task until dropped. Mappings nest: the last one made goes first.
+/// The contents of a page, mapped for the current task until dropped. Mappings nest: the last one
+/// made goes first.
 ///
 /// # Invariants
 ///
@@ -135,10 +141,12 @@ impl Mapped<'_> {
     ///
     /// # Safety
     ///
-    /// The page must not be freed during `'a`: it is owned, or the RCU read lock has been held since it was looked up.
+    /// The page must not be freed during `'a`: it is owned, or the RCU read lock has been held
+    /// since it was looked up.
     #[inline]
     pub(super) unsafe fn new(page: *mut bindings::page) -> Self {
-        // SAFETY: The caller promises a page; the mapping is undone in `drop()`, by the same task as the type is not `Send`.
+        // SAFETY: The caller promises a page; the mapping is undone in `drop()`, by the same task
+        // as the type is not `Send`.
         let address = unsafe { bindings::kmap_local_page(page) }.cast();
         // INVARIANT: As the page stays, so does the address.
         Self {

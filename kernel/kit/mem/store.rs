@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The store itself: reading, writing and zeroing ranges of it. The parent module argues its concurrency.
+//! The store itself: reading, writing and zeroing ranges of it. The parent module argues its
+//! concurrency.
 
 use core::ptr::NonNull;
 
@@ -35,8 +36,8 @@ pub enum StoreError {
 
 /// A sparse array of bytes. What was never written, or was discarded, reads as zeroes.
 ///
-/// All methods may be called from any number of contexts at a time, in process context. Two that touch the same bytes
-/// at a time leave them as one of the orders would, page by page.
+/// All methods may be called from any number of contexts at a time, in process context. Two that
+/// touch the same bytes at a time leave them as one of the orders would, page by page.
 pub struct PageStore {
     leaves: KVVec<LeafSlot>,
     size: u64,
@@ -47,7 +48,8 @@ pub struct PageStore {
 }
 
 impl PageStore {
-    /// A store of `size` bytes, which is rounded up to pages, that holds no more than `cap` pages at a time.
+    /// A store of `size` bytes, which is rounded up to pages, that holds no more than `cap` pages
+    /// at a time.
     pub fn new(size: u64, cap: Option<u64>) -> Result<Self> {
         let pages = size.div_ceil(PAGE_SIZE);
         let count = usize::try_from(pages.div_ceil(SLOTS as u64))?;
@@ -87,8 +89,9 @@ impl PageStore {
             let (page, offset, n) = piece(at + done as u64, len - done);
             let to = to.at(done);
             match self.find(page) {
-                // SAFETY: `found` was looked up under the guard; both ranges are valid, as `piece()` keeps within the page
-                // and the segment; they do not overlap, since a page of the store is in no bio.
+                // SAFETY: `found` was looked up under the guard; both ranges are valid, as
+                // `piece()` keeps within the page and the segment; they do not overlap, since a
+                // page of the store is in no bio.
                 Some(found) => unsafe { copy(to, Mapped::new(found.as_ptr()).at(offset), n) },
                 // SAFETY: The range is within the mapped segment.
                 None => unsafe { zero(to, n) },
@@ -98,7 +101,8 @@ impl PageStore {
         Ok(())
     }
 
-    /// Stores a segment from byte `at` on. After an error, a part from the beginning may have been stored.
+    /// Stores a segment from byte `at` on. After an error, a part from the beginning may have been
+    /// stored.
     #[inline]
     pub fn write(&self, at: u64, segment: &Segment<'_>, wait: Wait) -> Result<(), StoreError> {
         let len = segment.len();
@@ -135,8 +139,8 @@ impl PageStore {
         done
     }
 
-    /// Puts a new page with the bytes that fall into it where there is none. Returns how many bytes; 0 if somebody else was
-    /// faster.
+    /// Puts a new page with the bytes that fall into it where there is none. Returns how many
+    /// bytes; 0 if somebody else was faster.
     ///
     /// # Safety
     ///
@@ -152,14 +156,15 @@ impl PageStore {
         let slot = self.slot_or_make(index, wait)?;
         let whole = n == PAGE_SIZE as usize;
         self.publish(slot, whole, wait, |page| {
-            // SAFETY: Nobody else knows the page yet, and `piece()` keeps within it; the caller vouches for `from`.
+            // SAFETY: Nobody else knows the page yet, and `piece()` keeps within it; the caller
+            // vouches for `from`.
             unsafe { copy(page.at(offset), from, n) };
         })
         .map(|published| if published { n } else { 0 })
     }
 
-    /// Puts a new page, filled by `fill`, into a slot; says whether it was put in. The page begins full of zeroes unless
-    /// `fill` writes the `whole` of it.
+    /// Puts a new page, filled by `fill`, into a slot; says whether it was put in. The page begins
+    /// full of zeroes unless `fill` writes the `whole` of it.
     fn publish(
         &self,
         slot: &PageSlot,
@@ -213,7 +218,8 @@ impl PageStore {
         let (Some(from), Some(to)) = (self.find(from), self.find(to)) else {
             return false;
         };
-        // SAFETY: Both were looked up under the guard, and are different pages as their indices differ.
+        // SAFETY: Both were looked up under the guard, and are different pages as their indices
+        // differ.
         unsafe {
             let to = Mapped::new(to.as_ptr());
             let from = Mapped::new(from.as_ptr());
@@ -234,7 +240,8 @@ impl PageStore {
         }
     }
 
-    /// Makes a range read as zeroes; allocates nothing. With `release`, the memory of whole pages is given back.
+    /// Makes a range read as zeroes; allocates nothing. With `release`, the memory of whole pages
+    /// is given back.
     pub fn zero(&self, at: u64, len: u64, release: bool) -> Result<(), StoreError> {
         self.check(at, len)?;
         let end = at + len;
@@ -307,7 +314,8 @@ impl PageStore {
 
     /// Counts one more page, unless that is too many.
     fn reserve(&self) -> Result<(), StoreError> {
-        // Counting first and looking after: at the edge two may both be refused, but never one too many let in.
+        // Counting first and looking after: at the edge two may both be refused, but never one too
+        // many let in.
         if self.held.fetch_add(1u64, Relaxed) < self.cap {
             return Ok(());
         }
@@ -338,7 +346,8 @@ impl PageStore {
 
 impl Drop for PageStore {
     fn drop(&mut self) {
-        // The pages that are left go with `leaves`. Those that discard retired go by callbacks, whose code is in this module.
+        // The pages that are left go with `leaves`. Those that discard retired go by callbacks,
+        // whose code is in this module.
         if self.retired.get() {
             rcu::rcu_barrier();
         }
@@ -348,7 +357,8 @@ impl Drop for PageStore {
 /// Bytes of data that a leaf covers.
 const LEAF_SIZE: u64 = SLOTS as u64 * PAGE_SIZE;
 
-/// The part of a range that lies in one page: the page's index, the offset in it, and how many bytes.
+/// The part of a range that lies in one page: the page's index, the offset in it, and how many
+/// bytes.
 #[inline(always)]
 fn piece(at: u64, len: usize) -> (u64, usize, usize) {
     let offset = (at % PAGE_SIZE) as usize;
@@ -357,9 +367,10 @@ fn piece(at: u64, len: usize) -> (u64, usize, usize) {
 
 /// Copies bytes that others may be changing meanwhile.
 ///
-/// The pages of a bio may be mapped by user space (`O_DIRECT`), which can write to them at any time, and two writes to one sector
-/// may be under way. In Rust's own terms that is a data race; so no reference is made to such bytes, and the copying
-/// is done by the kernel's function, to which it is bytes.
+/// The pages of a bio may be mapped by user space (`O_DIRECT`), which can write to them at any
+/// time, and two writes to one sector may be under way. In Rust's own terms that is a data race; so
+/// no reference is made to such bytes, and the copying is done by the kernel's function, to which
+/// it is bytes.
 ///
 /// # Safety
 ///
