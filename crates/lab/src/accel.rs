@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Once;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -93,7 +94,10 @@ pub fn choose(wanted: Accel, qemu: &Path) -> Result<Engine> {
                 .with_help("leave --accel out (or give --accel tcg) to run under emulation"))
         }
         (Probe::Fails(why), _) => {
-            progress::note(format!("running under emulation (TCG), several times slower: {why}"));
+            static SAID: Once = Once::new();
+            SAID.call_once(|| {
+                progress::note(format!("running under emulation (TCG), several times slower: {why}"))
+            });
             Ok(Engine::Tcg)
         }
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where a step plays: it types into the guest, shows the command and its output, and keeps both.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
+use blockyard_lab::guest::{Output, Running};
 use blockyard_lab::{Error, Guest, Kind, Result};
 
 use super::fio::Comparison;
@@ -15,6 +16,9 @@ const PROMPT: Style = Style::new().bold();
 
 /// Lines of one command's output that are shown; the report keeps all.
 const SHOWN_LINES: usize = 14;
+/// How long a command in the background may take to be ready, under KVM.
+const READY: Duration = Duration::from_secs(10);
+const SIGINT: i32 = 2;
 
 /// One step under way.
 pub struct Stage<'a> {
@@ -23,6 +27,12 @@ pub struct Stage<'a> {
     started: Instant,
     typed: Vec<Typed>,
     figures: Vec<Comparison>,
+}
+
+/// A command that goes on in the background.
+pub struct Background<'a> {
+    line: String,
+    running: Running<'a>,
 }
 
 /// Prints a step's title line.
@@ -61,16 +71,38 @@ impl<'a> Stage<'a> {
         self.run(line)
     }
 
+    /// Starts a command that goes on while others are typed, and waits until it has said `ready`.
+    pub fn start(&mut self, line: &str, ready: &str) -> Result<Background<'a>> {
+        anstream::println!("      {PROMPT}# {line} &{PROMPT:#}");
+        let mut running = self.guest.command(["/bin/sh", "-c", &format!("exec {line}")]).spawn()?;
+        running.wait_for_text(ready, READY)?;
+        Ok(Background { line: line.into(), running })
+    }
+
+    /// Ends such a command with Ctrl-C, and shows what it said.
+    pub fn stop(&mut self, background: Background<'a>) -> Result<()> {
+        anstream::println!("      {PROMPT}# fg # and Ctrl-C{PROMPT:#}");
+        background.running.signal(SIGINT)?;
+        let done = background.running.wait()?;
+        self.keep(&background.line, &done);
+        show(&done.stdout_text());
+        Ok(())
+    }
+
+    fn keep(&mut self, line: &str, done: &Output) -> String {
+        let output = format!("{}{}", done.stdout_text(), done.stderr_text());
+        self.typed.push(Typed { command: line.into(), exit: done.status.code(), output: output.clone() });
+        output
+    }
+
     fn run(&mut self, line: &str) -> Result<String> {
         let done = self.guest.exec(line)?;
-        let output = format!("{}{}", done.stdout_text(), done.stderr_text());
-        let exit = done.status.code();
-        self.typed.push(Typed { command: line.into(), exit, output: output.clone() });
-        if exit == 0 {
+        let output = self.keep(line, &done);
+        if done.status.success() {
             return Ok(output);
         }
         show(&output);
-        Err(Error::new(Kind::Guest, format!("`{line}` ended with exit code {exit}")))
+        Err(Error::new(Kind::Guest, format!("`{line}` ended with {}", done.status)))
     }
 
     /// Keeps a measured comparison for the report.
