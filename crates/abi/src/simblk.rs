@@ -24,8 +24,9 @@
 //! ([`SET_TIMEOUT`]), or when the disk is removed, the registration ends: what was held goes on with the
 //! identity mapping (on removal: fails), and so does all that comes later.
 //!
-//! While a program is registered, discard and write-zeroes fail with `EOPNOTSUPP`: they name no pages to map. A flush
-//! is empty, and completes by itself.
+//! While a program is registered, discard and write-zeroes fail with `EOPNOTSUPP`: they name no pages to map. (The
+//! block layer hides that from the ioctl `BLKDISCARD`, as a discard is only advice, and writes zeroes page by page
+//! instead.) A flush is empty, and completes by itself.
 
 use core::mem::size_of;
 
@@ -84,7 +85,7 @@ pub const INFO: Ioctl = Ioctl::read_write::<Info>(IOCTL_TYPE, 3);
 /// one, `ENODEV` without that disk.
 pub const REGISTER: Ioctl = Ioctl::write::<Register>(IOCTL_TYPE, 4);
 /// [`ReqSize`]: the next held request. `EAGAIN` (nothing there, and told not to wait), `ETIMEDOUT` (waited in vain),
-/// `EINTR` (signal).
+/// `EINTR` (a signal with a handler; after one without the wait begins anew).
 ///
 /// This and the following two say `ENOTCONN` before [`REGISTER`], `ESTALE` once the registration has lapsed for want of
 /// an answer (register again to go on), `ENODEV` once the disk is gone.
@@ -102,7 +103,8 @@ pub const SET_TIMEOUT: Ioctl = Ioctl::write::<SetTimeout>(IOCTL_TYPE, 8);
 /// [`Info`] of the disk that the ioctl is made on (not the control device).
 pub const DISK_INFO: Ioctl = Ioctl::read::<Info>(IOCTL_TYPE, 64);
 
-/// A flag of [`Remove`]: also if the disk is open. Its requests end with an error, and so do later ones.
+/// A flag of [`Remove`]: also if the disk is open. Requests under way end with `EIO`. After that, the block layer makes the
+/// disk empty for who still has it open: reading is at the end, writing gets `ENOSPC`.
 pub const REMOVE_FORCE: u32 = 1;
 
 /// A flag in [`Info::flags`]: a mapping program is registered.

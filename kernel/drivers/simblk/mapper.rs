@@ -308,7 +308,9 @@ impl Mapper {
             }
             let left = patience.left.ok_or(patience.exhausted)?;
             match self.arrival.wait_interruptible_timeout(&mut queue, left) {
-                CondVarTimeoutResult::Signal { .. } => return Err(EINTR),
+                // `EINTR` if the program has a handler for the signal, whatever its flags; a
+                // signal that does nothing is not to be noticed.
+                CondVarTimeoutResult::Signal { .. } => return Err(ERESTARTNOHAND),
                 CondVarTimeoutResult::Timeout => patience.left = None,
                 CondVarTimeoutResult::Woken { jiffies } => patience.woken(jiffies),
             }
