@@ -45,6 +45,13 @@ pub fn write_project(kdir: &Path) -> Result<PathBuf> {
 fn complete(project: &mut Value, source: &Path) -> Result<()> {
     let crates = project.get_mut("crates").and_then(Value::as_array_mut);
     let crates = crates.ok_or_else(|| Error::new(Kind::Lab, "the kernel's project file lists no crates"))?;
+    // Up to `kernel`, each crate is one that ours stand on; behind it come the kernel's own drivers and samples.
+    let last = index_of(crates, "kernel").map_or(crates.len(), |i| i + 1);
+    crates.truncate(last);
+    for one in crates.iter_mut() {
+        // Read, not checked: an editor's list of errors is about the code that is worked on.
+        one["is_workspace_member"] = json!(false);
+    }
     let mut deps = Vec::new();
     for name in KERNEL_CRATES {
         let index = index_of(crates, name).ok_or_else(|| {
