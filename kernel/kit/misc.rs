@@ -9,8 +9,6 @@
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
-use core::marker::PhantomData;
-
 use kernel::{
     container_of,
     fs::File,
@@ -55,13 +53,14 @@ impl<T: SharedMisc> Registration<T> {
     }
 }
 
-/// The private data of an open file: the driver's. A type of the kit's own, so that a registration
-/// with it is always part of a [`Registration`].
+/// The private data of an open file: the driver's.
+///
+/// A type that only this file can name, so that a registration with it is always part of a
+/// [`Registration`].
 #[pin_data]
-pub struct OpenFile<T: SharedMisc> {
+struct OpenFile<T: SharedMisc> {
     #[pin]
     file: T,
-    _not_for_others: PhantomData<()>,
 }
 
 #[vtable]
@@ -71,15 +70,13 @@ impl<T: SharedMisc> MiscDevice for OpenFile<T> {
 
     fn open(_: &File, misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
         let misc: *const MiscDeviceRegistration<Self> = misc;
-        // SAFETY: Nobody but `Registration::register` can make a registration of `OpenFile`, whose
-        // fields and constructor are private, so this one is a field of a `Registration`, whose
-        // `shared` was initialised first. `misc_open()` keeps it registered, and so alive, during
-        // this call.
+        // SAFETY: Only this file can name `OpenFile`, and registers it only as a field of a
+        // `Registration`, whose `shared` was initialised first. `misc_open()` keeps it registered,
+        // and so alive, during this call.
         let shared = unsafe { (*container_of!(misc, Registration<T>, misc)).shared.clone() };
         KBox::try_pin_init(
             try_pin_init!(Self {
                 file <- T::open(shared),
-                _not_for_others: PhantomData,
             }),
             GFP_KERNEL,
         )
