@@ -45,7 +45,7 @@ fn number(summary: &str, name: &str) -> u64 {
 
 #[test]
 fn data_survives_every_policy() {
-    with_simblk("size=8388608", |guest| {
+    with_simblk("size_mb=8", |guest| {
         for policy in ["identity", "shift=100", "random=7"] {
             let summary = work(guest, policy)?;
             assert_eq!((number(&summary, "failed:"), number(&summary, "lost:")), (0, 0), "{summary}");
@@ -56,7 +56,7 @@ fn data_survives_every_policy() {
 
 #[test]
 fn the_log_reclaims_garbage_and_loses_nothing() {
-    with_simblk("size=8388608", |guest| {
+    with_simblk("size_mb=8", |guest| {
         let summary = work(guest, "log")?;
         assert_eq!((number(&summary, "failed:"), number(&summary, "lost:")), (0, 0), "{summary}");
         assert!(

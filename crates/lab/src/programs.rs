@@ -59,7 +59,9 @@ impl Programs {
 pub fn ensure() -> Result<Programs> {
     let cache = Cache::open()?;
     let (root, rustc) = (workspace::root()?, Rustc::find()?);
-    let mut key = Key::new("guest").with("rustc", rustc.version_text());
+    // Which programs, too: an entry from before one was added lacks it, and is whole all the same.
+    let names = PROGRAMS.map(|(_, program)| program).join(" ");
+    let mut key = Key::new("guest").with("rustc", rustc.version_text()).with("programs", names);
     for source in SOURCES {
         key = with_all(key, &root, &root.join(source))?;
     }
