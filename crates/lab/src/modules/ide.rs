@@ -18,8 +18,20 @@ use crate::toolchain::Toolchain;
 use crate::{files, workspace};
 
 /// The crates of the kernel that a module's crate is compiled with.
-const KERNEL_CRATES: [&str; 9] =
-    ["core", "compiler_builtins", "macros", "build_error", "pin_init", "ffi", "bindings", "uapi", "kernel"];
+const KERNEL_CRATES: [&str; 10] = [
+    "compiler_builtins",
+    "macros",
+    "build_error",
+    "pin_init",
+    "ffi",
+    "bindings",
+    "uapi",
+    "kernel",
+    "zerocopy",
+    "zerocopy_derive",
+];
+/// Crates that the generator lists and rust-analyzer brings itself.
+const SYSROOT_CRATES: [&str; 4] = ["core", "alloc", "std", "proc_macro"];
 
 /// Writes `kernel/rust-project.json` for the kernel in `kdir`, and returns its path.
 pub fn write_project(kdir: &Path) -> Result<PathBuf> {
@@ -34,6 +46,7 @@ pub fn write_project(kdir: &Path) -> Result<PathBuf> {
     let generated = kdir.join("rust-project.json");
     let mut project: Value = serde_json::from_str(&files::read(&generated)?)
         .context(Kind::Lab, || format!("the kernel's generator wrote no JSON to {}", generated.display()))?;
+    project["sysroot_src"] = json!(toolchain.rust_src());
     complete(&mut project, &source)?;
     let target = source.join("rust-project.json");
     let text = serde_json::to_string_pretty(&project).context(Kind::Lab, || "cannot write JSON")?;
@@ -48,6 +61,7 @@ fn complete(project: &mut Value, source: &Path) -> Result<()> {
     // Up to `kernel`, each crate is one that ours stand on; behind it come the kernel's own drivers and samples.
     let last = index_of(crates, "kernel").map_or(crates.len(), |i| i + 1);
     crates.truncate(last);
+    without_sysroot(crates);
     for one in crates.iter_mut() {
         // Read, not checked: an editor's list of errors is about the code that is worked on.
         one["is_workspace_member"] = json!(false);
@@ -81,6 +95,24 @@ fn complete(project: &mut Value, source: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Takes the sysroot's crates out. rust-analyzer knows the methods of `u64` and `str` only from a `core` that it has
+/// found itself, below `sysroot_src`; with the generator's it calls half of our code wrong.
+fn without_sysroot(crates: &mut Vec<Value>) {
+    let name = |c: &Value| c.get("display_name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kept: Vec<bool> = crates.iter().map(|c| !SYSROOT_CRATES.contains(&name(c).as_str())).collect();
+    // A crate's number is its place in the list, so the numbers of those behind change.
+    let place = |old: usize| kept[..old].iter().filter(|k| **k).count();
+    let old = std::mem::take(crates);
+    for mut one in old.into_iter().zip(&kept).filter_map(|(c, kept)| kept.then_some(c)) {
+        let deps = one.get("deps").and_then(Value::as_array).cloned().unwrap_or_default();
+        let number = |d: &Value| d.get("crate").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+        let deps = deps.iter().filter_map(|d| Some((number(d)?, d.get("name")?)));
+        let deps = deps.filter(|(n, _)| kept.get(*n) == Some(&true));
+        one["deps"] = deps.map(|(n, name)| json!({ "crate": place(n), "name": name })).collect();
+        crates.push(one);
+    }
+}
+
 /// A module's crate is compiled with `--cfg MODULE`.
 fn cfg_of(kernel: &Value, name: &str) -> Value {
     let mut cfg = kernel.as_array().cloned().unwrap_or_default();
@@ -110,11 +142,19 @@ fn our_crates(source: &Path) -> Result<Vec<(String, PathBuf)>> {
 mod tests {
     use super::*;
 
+    /// As the generator makes it: each crate depends on the one before it.
     fn kernel_project() -> Value {
-        let crates: Vec<Value> = KERNEL_CRATES
-            .iter()
-            .map(|n| json!({ "display_name": n, "cfg": ["CONFIG_RUST"], "deps": [] }))
-            .collect();
+        // `kernel` comes last, as there.
+        let mut names: Vec<_> =
+            SYSROOT_CRATES.iter().chain(&KERNEL_CRATES).filter(|n| **n != "kernel").collect();
+        names.push(&"kernel");
+        let deps = |i: usize| match i {
+            0 => json!([]),
+            i => json!([{ "crate": i - 1, "name": names[i - 1] }]),
+        };
+        let crate_of = |(i, n)| json!({ "display_name": n, "cfg": ["CONFIG_RUST"], "deps": deps(i) });
+        let mut crates: Vec<Value> = names.iter().enumerate().map(crate_of).collect();
+        crates.push(json!({ "display_name": "a_sample", "cfg": [], "deps": [] }));
         json!({ "crates": crates, "sysroot": "/s" })
     }
 
@@ -135,6 +175,10 @@ mod tests {
         assert!(deps("simblk").contains(&"kit") && deps("simblk").contains(&"blockyard_abi"));
         assert!(deps("kit").contains(&"blockyard_abi") && !deps("kit").contains(&"kit"));
         assert!(find("simblk")["cfg"].as_array().unwrap().contains(&json!("CONFIG_RUST")));
+        assert!(
+            SYSROOT_CRATES.iter().all(|n| index_of(crates, n).is_none())
+                && index_of(crates, "a_sample").is_none()
+        );
         for one in crates {
             for dep in one["deps"].as_array().unwrap() {
                 let index = usize::try_from(dep["crate"].as_u64().unwrap()).unwrap();
