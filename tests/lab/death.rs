@@ -30,7 +30,7 @@ fn a_panic_in_the_middle_of_a_command_is_named() {
     let error = guest.exec("echo before; echo c >/proc/sysrq-trigger; sleep 1000").unwrap_err();
     assert_eq!(error.kind(), Kind::MachineDied, "{error}");
     assert!(error.to_string().contains("panicked: sysrq triggered crash"), "{error}");
-    assert!(console_of(&error).contains("sysrq: Trigger a crash"), "{}", console_of(&error));
+    assert!(console_of(&error).contains("sysrq_handle_crash"), "{}", console_of(&error));
     assert!(started.elapsed() < SOON);
     let later = guest.exec("true").unwrap_err();
     assert_eq!(later.kind(), Kind::MachineDied, "a dead machine stays dead");
@@ -85,7 +85,8 @@ fn a_guest_that_never_answers_is_a_failed_boot_in_time() {
     // 100 ms are too few for any kernel; a minute here would tell no more.
     let error = machine().boot_timeout(Duration::from_millis(100)).boot().unwrap_err();
     assert_eq!(error.kind(), Kind::Boot, "{error}");
-    assert!(error.to_string().contains("never answered"), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("never answered") || said.contains("did not open"), "{said}");
     assert!(started.elapsed() < SOON);
 }
 

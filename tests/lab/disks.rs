@@ -11,9 +11,15 @@ fn disks_are_in_order_have_serials_and_refuse_writes_if_told_to() {
     let disks = [Disk::size(8 << 20).serial("first"), Disk::size(16 << 20).read_only()];
     let machine = disks.into_iter().fold(machine(), |machine, disk| machine.disk(disk));
     run(machine, |guest| {
-        let seen = guest.check("lsblk --nodeps --bytes --noheadings --output NAME,SIZE,RO,SERIAL /dev/vda /dev/vdb")?;
+        guest.check("udevadm settle")?;
+        let seen = guest
+            .check("lsblk --nodeps --bytes --noheadings --output NAME,SIZE,RO,SERIAL /dev/vda /dev/vdb")?;
         let rows: Vec<Vec<&str>> = seen.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(rows, [vec!["vda", "8388608", "0", "first"], vec!["vdb", "16777216", "1", "disk1"]], "{seen}");
+        assert_eq!(
+            rows,
+            [vec!["vda", "8388608", "0", "first"], vec!["vdb", "16777216", "1", "disk1"]],
+            "{seen}"
+        );
         guest.check("udevadm settle && cmp /dev/disk/by-id/virtio-first /dev/vda")?;
         assert!(!guest.exec("dd if=/dev/zero of=/dev/vdb bs=4k count=1")?.status.success());
         Ok(())
@@ -25,7 +31,8 @@ fn disks_come_and_go_while_the_guest_runs() {
     run(machine(), |guest| {
         for round in 0..3 {
             let serial = guest.attach(Disk::size(4 << 20).serial(format!("hot{round}")))?;
-            guest.check(&format!("udevadm settle && blockdev --getsize64 /dev/disk/by-id/virtio-{serial}"))?;
+            guest
+                .check(&format!("udevadm settle && blockdev --getsize64 /dev/disk/by-id/virtio-{serial}"))?;
             guest.detach(&serial)?;
             guest.check(&format!("udevadm settle && ! grep -r {serial} /sys/block/*/serial"))?;
         }
@@ -48,7 +55,13 @@ fn what_the_guest_wrote_to_an_image_is_there_afterwards() {
     run(machine().disk(Disk::file(&image).read_only()), |guest| {
         guest.check("mount -o ro,noload /dev/vda /mnt")?;
         assert_eq!(guest.check("cat /mnt/file")?.trim(), "kept");
-        assert_eq!(guest.check("dumpe2fs -h /dev/vda 2>/dev/null | grep 'Filesystem state'")?.split_whitespace().last(), Some("clean"));
+        assert_eq!(
+            guest
+                .check("dumpe2fs -h /dev/vda 2>/dev/null | grep 'Filesystem state'")?
+                .split_whitespace()
+                .last(),
+            Some("clean")
+        );
         Ok(())
     });
 }

@@ -159,6 +159,9 @@ impl Launch<'_> {
         let mut line =
             String::from("console=ttyS0,115200 panic=-1 quiet loglevel=7 rdinit=/init mitigations=off");
         line.push_str(" printk.devkmsg=on random.trust_cpu=on nokaslr");
+        // On a loaded host an emulated timer may be late, which the kernel would take for a broken one: its check
+        // of the IO-APIC's timer panics, its watchdog gives up the TSC.
+        line.push_str(" no_timer_check tsc=nowatchdog");
         self.append.iter().for_each(|word| line.push_str(&format!(" {word}")));
         line
     }

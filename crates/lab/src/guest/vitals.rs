@@ -139,6 +139,10 @@ fn cause(console: &str, qemu_said: &str, status: Option<ExitStatus>, stopped: bo
     if let Some(reason) = after(console, "Kernel panic - not syncing: ") {
         return format!("the guest's kernel panicked: {reason}");
     }
+    if let Some(image) = after(qemu_said, "Is another process using the image [") {
+        let image = image.trim_end_matches("]?");
+        return format!("the image {image} is locked: another guest or program uses it");
+    }
     match status.map(|status| (status.code(), status.signal())) {
         Some((_, Some(signal))) => format!("QEMU was killed by signal {signal}"),
         Some((Some(0), _)) => "the guest reset or powered itself off".into(),
@@ -186,5 +190,12 @@ mod tests {
         let refused = cause("", "qemu: -device: no such bus\n\n", Some(ExitStatus::from_raw(1 << 8)), false);
         assert_eq!(refused, "QEMU ended with exit code 1: qemu: -device: no such bus");
         assert!(cause(PANIC, "", None, true).contains("blockyard stop"));
+    }
+
+    #[test]
+    fn an_image_in_use_is_named() {
+        let said = "qemu: Failed to get \"write\" lock\nIs another process using the image [/a/disk.img]?\n";
+        let named = cause("", said, Some(ExitStatus::from_raw(1 << 8)), false);
+        assert_eq!(named, "the image /a/disk.img is locked: another guest or program uses it");
     }
 }
