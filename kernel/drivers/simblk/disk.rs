@@ -114,7 +114,7 @@ impl SimDisk {
     }
 
     /// Does what a bio asks for, under the identity mapping.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn serve(&self, bio: &Bio, op: Op) -> Result<(), Status> {
         let done = match op {
             Op::Read => self.read(bio),
@@ -127,29 +127,34 @@ impl SimDisk {
         done.map_err(|error| status(error, bio))
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&self, bio: &Bio) -> Result<(), StoreError> {
-        bio.segments()
-            .try_for_each(|segment| self.store.read(segment.position(), &segment))
+        for segment in bio.segments() {
+            self.store.read(segment.position(), &segment)?;
+        }
+        Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&self, bio: &Bio) -> Result<(), StoreError> {
         let wait = if bio.nowait() {
             Wait::Forbidden
         } else {
             Wait::Allowed
         };
-        bio.segments()
-            .try_for_each(|segment| self.store.write(segment.position(), &segment, wait))
+        for segment in bio.segments() {
+            self.store.write(segment.position(), &segment, wait)?;
+        }
+        Ok(())
     }
 
+    #[inline(never)]
     fn zero(&self, bio: &Bio, release: bool) -> Result<(), StoreError> {
         self.store.zero(bio.position(), bio.size().into(), release)
     }
 
     /// Completes a bio, and counts if it failed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn complete(&self, bio: Bio, result: Result<(), Status>) {
         if result.is_err() {
             self.counters.failed();

@@ -77,7 +77,7 @@ impl PageStore {
     }
 
     /// Fills a segment with what is stored from byte `at` on.
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, at: u64, segment: &Segment<'_>) -> Result<(), StoreError> {
         let len = segment.len();
         self.check(at, len as u64)?;
@@ -103,7 +103,7 @@ impl PageStore {
 
     /// Stores a segment from byte `at` on. After an error, a part from the beginning may have been
     /// stored.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, at: u64, segment: &Segment<'_>, wait: Wait) -> Result<(), StoreError> {
         let len = segment.len();
         self.check(at, len as u64)?;
@@ -125,7 +125,7 @@ impl PageStore {
     /// # Safety
     ///
     /// `from` must be valid for `len` bytes, and the range in the store.
-    #[inline]
+    #[inline(always)]
     unsafe fn overwrite(&self, at: u64, from: *const u8, len: usize) -> usize {
         let _guard = rcu::read_lock();
         let mut done = 0;
@@ -145,6 +145,7 @@ impl PageStore {
     /// # Safety
     ///
     /// As for [`Self::overwrite`].
+    #[inline(never)]
     unsafe fn fill(
         &self,
         at: u64,
