@@ -117,8 +117,9 @@ fn compile(plan: &Plan, dir: &Path, objects: &Path, done: u64) -> Result<()> {
     Ok(())
 }
 
+/// How many jobs `make` runs at once: one more than there are processors, for those that wait for the disk.
 pub(crate) fn jobs() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from)
+    std::thread::available_parallelism().map_or(2, usize::from) + 1
 }
 
 /// The file in a line as kbuild prints it for each: `  CC      lib/sort.o`.

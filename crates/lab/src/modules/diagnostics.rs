@@ -25,7 +25,9 @@ impl Diagnostics {
     /// Takes one line of make's output.
     pub(super) fn line(&mut self, stream: Stream, line: &str) {
         // kbuild tells its steps on standard output; compilers, and make's own errors, are on the other.
-        if stream == Stream::Stdout || is_noise(line) {
+        // make's own count of who failed adds nothing to a compiler's error.
+        let makes = line.starts_with("make") && !self.first.is_empty();
+        if stream == Stream::Stdout || makes || is_noise(line) {
             return;
         }
         progress::show(line);

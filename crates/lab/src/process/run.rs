@@ -24,6 +24,9 @@ const TAIL: usize = 40;
 /// pipe for ever).
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How programs say that a file system is full.
+const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "enough free space in"];
+
 /// How a program ended, and what it said.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -117,10 +120,11 @@ fn check(line: &str, kind: Kind, status: ExitStatus, tail: Vec<String>) -> Resul
     if status.success() {
         return Ok(());
     }
-    let full =
-        tail.iter().any(|l| l.contains("No space left on device") || l.contains("Disk quota exceeded"));
-    let kind = if full { Kind::NoSpace } else { kind };
-    Err(Error::new(kind, format!("`{}` failed", shorten(line))).with_source(Failure { status, tail }))
+    let full = tail.iter().any(|line| FULL.iter().any(|words| line.contains(words)));
+    let error = Error::new(if full { Kind::NoSpace } else { kind }, format!("`{}` failed", shorten(line)));
+    let error =
+        if full { error.with_help("make room on the disk, then run the same command again") } else { error };
+    Err(error.with_source(Failure { status, tail }))
 }
 
 fn timed_out(line: &str, limit: Duration) -> Error {
