@@ -19,8 +19,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     disk::{DiskRef, Geometry},
-    mapper::{Held, Mapper, Token},
+    mapper::Mapper,
     mapping::{self, Answer, Table},
+    queue::{Held, Token},
     registry::Registry,
 };
 

@@ -23,12 +23,11 @@ use blockyard_abi::simblk as abi;
 use kernel::{
     new_condvar, new_mutex, new_spinlock,
     prelude::*,
-    rbtree::{RBTree, RBTreeNodeReservation},
     sync::{
         atomic::{Atomic, Relaxed},
         CondVar, CondVarTimeoutResult, Mutex, SpinLock,
     },
-    time::{msecs_to_jiffies, Instant, Jiffies, Monotonic},
+    time::{msecs_to_jiffies, Jiffies},
 };
 use kit::{
     block::{Bio, Op, Status},
@@ -40,58 +39,8 @@ use kit::{
 use crate::{
     disk::SimDisk,
     mapping::{Answer, Table},
+    queue::{pop, AllHeld, Held, Place, Queue, Token},
 };
-
-/// What names a registration; never 0, never used twice on one disk.
-pub(crate) type Token = u64;
-
-/// A bio that waits for an answer.
-pub(crate) struct Held {
-    pub(crate) bio: Bio,
-    pub(crate) op: Op,
-    since: Instant<Monotonic>,
-}
-
-impl Held {
-    fn waited_ms(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(0)
-    }
-}
-
-#[derive(Default)]
-struct Queue {
-    owner: Option<Token>,
-    last_token: Token,
-    last_id: u64,
-    dying: bool,
-    held: RBTree<u64, Held>,
-    count: u32,
-}
-
-impl Queue {
-    /// Fails unless this registration is the one in force.
-    fn check(&self, token: Token) -> Result {
-        match self.owner {
-            Some(owner) if owner == token => Ok(()),
-            _ if self.dying => Err(ENODEV),
-            _ => Err(ESTALE),
-        }
-    }
-
-    /// Ends the registration; all that is held is the caller's now.
-    fn end(&mut self) -> RBTree<u64, Held> {
-        self.owner = None;
-        self.count = 0;
-        core::mem::take(&mut self.held)
-    }
-
-    /// The oldest request with at least this id.
-    fn next(&self, id: u64) -> Option<(u64, &Held)> {
-        let cursor = self.held.cursor_lower_bound(&id)?;
-        let (&id, _) = cursor.current();
-        self.held.get(&id).map(|held| (id, held))
-    }
-}
 
 /// What can be told of a mapper.
 pub(crate) struct State {
@@ -164,12 +113,7 @@ impl Mapper {
                 }),
             );
         };
-        let held = Held {
-            bio,
-            op,
-            since: Instant::now(),
-        };
-        match disk.mapper.insert(place, held) {
+        match disk.mapper.insert(place, Held::new(bio, op)) {
             Ok(()) => {
                 disk.mapper.arrival.notify_all();
                 disk.schedule(disk.mapper.timeout_ms.load(Relaxed));
@@ -181,19 +125,12 @@ impl Mapper {
 
     /// Puts a request into the queue, unless nobody is registered (any more); then says whether the
     /// disk is dying.
-    fn insert(
-        &self,
-        place: RBTreeNodeReservation<u64, Held>,
-        held: Held,
-    ) -> Result<(), (Held, bool)> {
+    fn insert(&self, place: Place, held: Held) -> Result<(), (Held, bool)> {
         let mut queue = self.queue.lock();
         if queue.owner.is_none() {
             return Err((held, queue.dying));
         }
-        queue.last_id += 1;
-        let id = queue.last_id;
-        queue.count += 1;
-        queue.held.insert(place.into_node(id, held));
+        queue.insert(place, held);
         Ok(())
     }
 
@@ -207,10 +144,8 @@ impl Mapper {
         if queue.owner.is_some() {
             return Err(EBUSY);
         }
-        queue.last_token += 1;
-        queue.owner = Some(queue.last_token);
+        let token = queue.begin();
         self.attention.set(true);
-        let token = queue.last_token;
         drop(queue);
         // Whatever the last program made of the pages, the identity mapping was in force since.
         *table = Table::default();
@@ -327,8 +262,7 @@ impl Mapper {
         let table = self.table.lock();
         let queue = self.queue.lock();
         queue.check(token)?;
-        let held = queue.held.get(&id).ok_or(ESTALE)?;
-        Ok(f(held, &table))
+        Ok(f(queue.get(id)?, &table))
     }
 
     /// Answers a request: moves its data as the answer says, and completes it. The inner result is
@@ -356,10 +290,8 @@ impl Mapper {
     fn claim(&self, token: Token, id: u64, answer: &Answer) -> Result<Held> {
         let mut queue = self.queue.lock();
         queue.check(token)?;
-        answer.check(queue.held.get(&id).ok_or(ESTALE)?)?;
-        let held = queue.held.remove(&id).ok_or(ESTALE)?;
-        queue.count -= 1;
-        Ok(held)
+        answer.check(queue.get(id)?)?;
+        queue.remove(id)
     }
 }
 
@@ -393,17 +325,12 @@ impl Patience {
 }
 
 /// Memory for a place in the queue.
-fn reserve(bio: &Bio) -> Option<RBTreeNodeReservation<u64, Held>> {
+fn reserve(bio: &Bio) -> Option<Place> {
     if bio.nowait() {
-        return RBTreeNodeReservation::new(GFP_NOWAIT | __GFP_NOWARN).ok();
+        return Place::new(GFP_NOWAIT | __GFP_NOWARN).ok();
     }
     let _no_io = NoIo::enter();
-    RBTreeNodeReservation::new(GFP_KERNEL).ok()
-}
-
-fn pop(held: &mut RBTree<u64, Held>) -> Option<Held> {
-    let (_, node) = held.cursor_front_mut()?.remove_current();
-    Some(node.to_key_value().1)
+    Place::new(GFP_KERNEL).ok()
 }
 
 /// Serves a request under the identity mapping.
@@ -412,7 +339,7 @@ fn serve(disk: &SimDisk, held: Held) {
     disk.complete(held.bio, result);
 }
 
-fn serve_all(disk: &SimDisk, mut held: RBTree<u64, Held>) -> u32 {
+fn serve_all(disk: &SimDisk, mut held: AllHeld) -> u32 {
     let mut count = 0;
     while let Some(held) = pop(&mut held) {
         serve(disk, held);

@@ -14,7 +14,7 @@ use kit::{
 
 use crate::{
     disk::{status, SimDisk},
-    mapper::Held,
+    queue::Held,
 };
 
 /// The physical page of each logical page that is not on its own.

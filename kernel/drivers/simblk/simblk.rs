@@ -11,7 +11,8 @@
 //! | `params` | the module's parameters, checked |
 //! | `registry` | which disks there are |
 //! | `disk` | one disk: what happens to a bio |
-//! | `mapper` | the requests that wait for a user program, and when they stop waiting |
+//! | `queue` | the requests that wait for a user program |
+//! | `mapper` | when such a request is put there, and when it stops waiting |
 //! | `mapping` | the map of such a request, its answer, and moving the data accordingly |
 //! | `control` | the control device: ioctls to registry and mapper |
 //! | `debug` | counters and the log switch in debugfs |
@@ -30,6 +31,7 @@ mod disk;
 mod mapper;
 mod mapping;
 mod params;
+mod queue;
 mod registry;
 
 use kernel::{prelude::*, sync::Arc};
