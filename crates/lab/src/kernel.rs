@@ -194,7 +194,7 @@ pub fn config(spec: &KernelSpec) -> Result<String> {
 /// tools that a build would fetch again.
 pub fn clean(all: bool) -> Result<Cleaned> {
     let cache = Cache::open()?;
-    let built = [KERNELS, crate::modules::KIND];
+    let built = [KERNELS, crate::modules::KIND, crate::modules::FILES];
     let fetched = [source::KIND, toolchain::RUST_SRC, toolchain::TOOLS];
     let mut sum = Cleaned::default();
     for kind in built.iter().chain(if all { &fetched[..] } else { &[] }) {

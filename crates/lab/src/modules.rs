@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use self::folder::build_folder;
 pub use self::format::check_format;
 pub use self::ide::write_project as write_ide_project;
-use crate::cache::{Cache, Guard, Key};
+use crate::cache::{Cache, Guard, Key, Lease};
 use crate::error::{Context, Error, Kind, Result};
 use crate::kernel::Kernel;
 use crate::process::{Command, Stream};
@@ -26,15 +26,18 @@ use crate::{files, workspace};
 
 /// The kind of the cache's workspaces.
 pub(crate) const KIND: &str = "modules";
+/// The kind of the entries that hold one built module each.
+pub(crate) const FILES: &str = "module-files";
 
-/// A built module. Its file is a copy of its own, so that a build at the same time cannot change it under a guest;
-/// it lives as long as this value and its clones.
+/// A built module. Its file is a copy in the cache, named by its content, so that a build at the same time cannot change
+/// it under a guest; it is there as long as this value and its clones, and removed by a later build. (Not a temporary
+/// file: tests keep modules in statics, which are never dropped.)
 #[derive(Debug, Clone)]
 pub struct Module {
     name: String,
     path: PathBuf,
     built: PathBuf,
-    _copies: Arc<tempfile::TempDir>,
+    _lease: Arc<Lease>,
 }
 
 impl Module {
@@ -83,10 +86,9 @@ impl Build {
     pub fn run(self) -> Result<Vec<Module>> {
         let job = Job::prepare(&self)?;
         let (dir, _guard) = job.make("build", |make| make)?;
-        let copies = tempfile::Builder::new().prefix("blockyard-modules-").tempdir();
-        let copies =
-            Arc::new(copies.context(Kind::Lab, || "cannot make a temporary folder for the modules")?);
-        job.names.iter().map(|name| keep(&dir, name, &copies)).collect()
+        // What nobody holds any more; a build is when such files come to be.
+        job.cache.clean(FILES)?;
+        job.names.iter().map(|name| keep(&job.cache, dir.join(format!("{name}.ko")))).collect()
     }
 
     /// Runs clippy over the drivers and all that they stand on; any warning is an error.
@@ -176,11 +178,18 @@ fn make<'a>(toolchain: &Toolchain, kdir: &Path, clang: bool) -> Result<Command<'
     Ok(if clang { make.arg(format!("LLVM={}", toolchain::find_llvm()?.make_value)) } else { make })
 }
 
-fn keep(dir: &Path, name: &str, copies: &Arc<tempfile::TempDir>) -> Result<Module> {
-    let file = format!("{name}.ko");
-    let (built, path) = (dir.join(&file), copies.path().join(&file));
-    std::fs::copy(&built, &path).context(Kind::Build, || format!("kbuild made no {}", built.display()))?;
-    Ok(Module { name: name.to_owned(), path, built, _copies: copies.clone() })
+/// Copies a built `.ko` into the cache.
+fn keep(cache: &Cache, built: PathBuf) -> Result<Module> {
+    let no_module = || format!("kbuild made no {}", built.display());
+    let content = std::fs::read(&built).context(Kind::Build, no_module)?;
+    // As the kernel does: in a module's name a dash is an underscore.
+    let name = built.file_stem().unwrap_or_default().to_string_lossy().replace('-', "_");
+    let file = built.file_name().unwrap_or_default();
+    let entry = cache.entry(FILES, &Key::new(&name).with("content", &content))?;
+    let make = |dir: &Path| files::write(&dir.join(file), &content);
+    let lease = entry.get_or_make(&format!("the module {name}"), make)?;
+    let path = lease.join(file);
+    Ok(Module { name, path, built, _lease: Arc::new(lease) })
 }
 
 fn path_bytes(path: &Path) -> &[u8] {

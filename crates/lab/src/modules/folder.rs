@@ -2,9 +2,8 @@
 //! Anybody's modules: a folder with a Kbuild file or Makefile, in C or in Rust.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::{Module, assign, checks, diagnostics, make};
+use super::{Module, assign, checks, diagnostics, keep, make};
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
 use crate::files;
@@ -23,10 +22,11 @@ pub fn build_folder(kernel: &Kernel, folder: &Path) -> Result<Vec<Module>> {
         return Err(Error::new(Kind::Usage, message)
             .with_help("a file Kbuild with the line `obj-m := NAME.o` will do"));
     }
-    let toolchain = Toolchain::ensure(&Cache::open()?)?;
+    let cache = Cache::open()?;
+    let toolchain = Toolchain::ensure(&cache)?;
     let clang = checks::check(&kernel.kdir(), &toolchain)?.clang;
     let out = tempfile::Builder::new().prefix("blockyard-modules-").tempdir();
-    let out = Arc::new(out.context(Kind::Lab, || "cannot make a temporary folder for the modules")?);
+    let out = out.context(Kind::Lab, || "cannot make a temporary folder for the modules")?;
     let mut shown = diagnostics::Diagnostics::default();
     let result = make(&toolchain, &kernel.kdir(), clang)?
         .arg(assign("M=", &folder))
@@ -37,14 +37,15 @@ pub fn build_folder(kernel: &Kernel, folder: &Path) -> Result<Vec<Module>> {
     result.map_err(|e| diagnostics::explain(e, &shown, &folder.display().to_string()))?;
     let found =
         files::children(out.path())?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "ko"));
-    let modules: Vec<Module> = found.filter_map(|path| module(path, &out)).collect();
+    let modules = found.map(|path| kept(&cache, path)).collect::<Result<Vec<_>>>()?;
     if modules.is_empty() {
         return Err(Error::new(Kind::Build, format!("{} made no module", folder.display())));
     }
     Ok(modules)
 }
 
-fn module(path: PathBuf, out: &Arc<tempfile::TempDir>) -> Option<Module> {
-    let name = path.file_stem()?.to_str()?.replace('-', "_");
-    Some(Module { name, built: path.clone(), path, _copies: out.clone() })
+/// The folder that it was built in goes with this call, so the copy is all there is of it.
+fn kept(cache: &Cache, built: PathBuf) -> Result<Module> {
+    let module = keep(cache, built)?;
+    Ok(Module { built: module.path.clone(), ..module })
 }
