@@ -23,6 +23,8 @@ const LEAVE: u8 = 0x1d;
 /// Ctrl-D: what a shell on a terminal takes for the end of its input.
 const END: u8 = 0x04;
 const TICK: Duration = Duration::from_millis(50);
+/// A Ctrl-D that comes before the shell has set the line up is lost, so it is typed again.
+const END_AGAIN: Duration = Duration::from_secs(1);
 /// How long the serial line may still carry after the shell has ended.
 const LINGER: Duration = Duration::from_millis(300);
 
@@ -68,7 +70,7 @@ impl Guest {
     fn type_into(&self, mut line: &UnixStream, shell: &Stream, resized: &AtomicBool) -> Result<Left> {
         // Read past the standard library's buffer, which poll knows nothing of.
         let stdin = std::io::stdin();
-        let mut open = true;
+        let mut ended: Option<Instant> = None;
         let mut buffer = [0; 1024];
         loop {
             if let Some(Event::Closed(outcome)) = self.next(shell, Some(Instant::now()))? {
@@ -78,17 +80,22 @@ impl Guest {
                 let (rows, columns) = size();
                 shell.resize(rows, columns).map_err(|closed| self.closed(closed))?;
             }
-            if !open || !readable(&stdin)? {
-                if !open {
-                    thread::sleep(TICK);
+            if let Some(last) = ended {
+                if last.elapsed() > END_AGAIN {
+                    line.write_all(&[END]).map_err(|_| self.session.vitals().autopsy())?;
+                    ended = Some(Instant::now());
                 }
+                thread::sleep(TICK);
+                continue;
+            }
+            if !readable(&stdin)? {
                 continue;
             }
             let n = rustix::io::read(&stdin, &mut buffer)
                 .context(Kind::Lab, || "cannot read from the terminal")?;
             let (bytes, leave) = typed(&buffer[..n]);
-            open = n > 0;
-            let bytes = if open { bytes } else { &[END] };
+            ended = (n == 0).then(Instant::now);
+            let bytes = if n > 0 { bytes } else { &[END] };
             line.write_all(bytes).map_err(|_| self.session.vitals().autopsy())?;
             if leave {
                 return Ok(Left::Keys);
