@@ -13,7 +13,6 @@
 //! | [`mem`] | a sparse store of pages with lock-free look-up, the memory of a RAM disk |
 //! | [`delayed`] | a call at a later time that is over before its target goes |
 //! | [`misc`] | a misc device whose open files share something with the module |
-//! | [`static_key`] | a switch whose "off" costs one patched instruction |
 //! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
 //!
 //! The kit is linked into each module, whole. A function that is not generic and uses a symbol that
@@ -28,4 +27,3 @@ pub mod mem;
 pub mod misc;
 pub mod modinfo;
 pub mod noio;
-pub mod static_key;

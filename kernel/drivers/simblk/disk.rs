@@ -218,7 +218,7 @@ impl Operations for Driver {
     fn submit_bio(disk: ArcBorrow<'_, Delayed<SimDisk>>, bio: Bio) {
         let op = bio.op();
         disk.counters.submitted(&bio, op);
-        if kit::static_key_enabled!(debug::LOG_IO) {
+        if debug::LOG_IO.get() {
             debug::log_bio(disk.index, &bio, op);
         }
         if disk.mapper.wants_attention() {
@@ -253,7 +253,7 @@ impl Operations for Driver {
         argument: usize,
     ) -> Result<c_int> {
         let ioctl = Ioctl::from_raw(command);
-        if kit::static_key_enabled!(debug::LOG_IO) {
+        if debug::LOG_IO.get() {
             debug::log_ioctl(disk.index, ioctl);
         }
         match ioctl {
