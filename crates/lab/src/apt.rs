@@ -124,8 +124,12 @@ impl Packages {
     }
 }
 
+/// Bytes that must be free for any fetch; the largest one takes 160 MiB.
+const SPACE: u64 = 320 << 20;
+
 /// Fetches the packages of `request` into `dir`, past the cache: for what keeps only a package's content.
 pub fn fetch_into(cache: &Cache, request: &Request, dir: &Path, what: &str) -> Result<Vec<Deb>> {
+    cache.need_space(SPACE, what)?;
     let state = State::open(cache, &request.suites)?;
     state.download(request, dir, what)?;
     let debs = debs_in(dir)?;

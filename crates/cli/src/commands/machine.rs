@@ -18,7 +18,6 @@ pub fn spec(choice: &args::KernelChoice) -> KernelSpec {
         },
         source: choice.source.clone(),
         fragments: choice.fragments.clone(),
-        ..KernelSpec::default()
     }
 }
 

@@ -13,6 +13,10 @@ use crate::progress::Job;
 
 /// How old the lists may be before the mirror is asked again.
 const FRESH: Duration = Duration::from_secs(3600);
+/// Bytes that must be free for apt's lists. On a full disk `apt-get update` does not fail: it waits for ever.
+const LISTS: u64 = 192 << 20;
+/// Longer than any fetch over a slow line; apt has time-outs of its own for a server that is silent.
+const LIMIT: Duration = Duration::from_secs(3600);
 
 /// apt's state for one mirror and set of suites; locked, because apt itself must not run twice on it.
 pub(super) struct State {
@@ -32,6 +36,7 @@ impl State {
         let state = Self { dir, mirror: origin.mirror.clone(), suites, _guard: guard };
         state.lay_out(&origin)?;
         if !state.fresh() {
+            cache.need_space(LISTS, "Debian's lists of packages")?;
             state.update()?;
         }
         Ok(state)
@@ -131,6 +136,7 @@ impl State {
             .arg("-c")
             .arg(self.dir.join("apt.conf"))
             .env("DEBIAN_FRONTEND", "noninteractive")
+            .deadline(LIMIT)
     }
 
     /// Says what could not be fetched, and sorts out what is no fault of the network.

@@ -82,12 +82,11 @@ impl Session {
             if n == 0 {
                 break;
             }
-            // A file that cannot be written is closed from the other side: its outcome says why.
-            if stream.write(Channel::In, &buffer[..n]).is_err() {
+            if !self.send(&stream, &buffer[..n])? {
                 return self.outcome(&stream);
             }
         }
-        // As above.
+        // A file that cannot be written is closed from the other side: its outcome says why.
         let _ = stream.end(Channel::In);
         self.outcome(&stream)
     }

@@ -12,7 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use blockyard_proto::{
-    Closed, Decoder, Event, Failure, Frame, Incoming, Link, Outcome, Request, Stream, VERSION, decode,
+    Channel, Closed, Decoder, Event, Failure, Frame, Incoming, Link, Outcome, Request, Stream, VERSION,
+    decode,
 };
 
 use super::vitals::Vitals;
@@ -143,6 +144,22 @@ impl Session {
                 event => return Ok(Some(event)),
             }
         }
+    }
+
+    /// Sends all of these bytes, looking at Ctrl-C and at the machine meanwhile. `false` if the other side no longer
+    /// wants them: its outcome says why.
+    pub(super) fn send(&self, stream: &Stream, bytes: &[u8]) -> Result<bool> {
+        let mut left = bytes;
+        while !left.is_empty() {
+            interrupt::check()?;
+            match stream.write_some(Channel::In, left, Some(Instant::now() + TICK)) {
+                Ok(0) => self.watch()?,
+                Ok(n) => left = &left[n..],
+                Err(Closed::Lost(_)) => return Err(self.vitals.autopsy()),
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     /// Looks after a machine that says nothing: dead, hung, or just busy.

@@ -182,20 +182,33 @@ impl Stream {
     pub fn write(&self, channel: Channel, bytes: &[u8]) -> Result<(), Closed> {
         let mut left = bytes;
         while !left.is_empty() {
-            let n = self.credit(channel, left.len().min(MAX_DATA))?;
-            let (now, later) = left.split_at(n);
-            self.link.send(&Frame::Data { stream: self.id, channel, bytes: now.to_vec() })?;
-            left = later;
+            let n = self.write_some(channel, left, None)?;
+            left = &left[n..];
         }
         Ok(())
     }
 
-    fn credit(&self, channel: Channel, want: usize) -> Result<usize, Closed> {
-        let granted = self.shared.wait(None, |state| match state.over() {
+    /// Sends as many of the bytes as there is credit for, waiting for some until the deadline; gives their number, which
+    /// is 0 at the deadline.
+    pub fn write_some(
+        &self,
+        channel: Channel,
+        bytes: &[u8],
+        deadline: Option<Instant>,
+    ) -> Result<usize, Closed> {
+        let n = self.credit(channel, bytes.len().min(MAX_DATA), deadline)?;
+        if n > 0 {
+            self.link.send(&Frame::Data { stream: self.id, channel, bytes: bytes[..n].to_vec() })?;
+        }
+        Ok(n)
+    }
+
+    fn credit(&self, channel: Channel, want: usize, deadline: Option<Instant>) -> Result<usize, Closed> {
+        let granted = self.shared.wait(deadline, |state| match state.over() {
             Some(closed) => Some(Err(closed)),
             None => Some(state.outbound[channel.index()].take(want)).filter(|n| *n > 0).map(Ok),
         });
-        granted.unwrap_or(Err(Closed::Over))
+        granted.unwrap_or(Ok(0))
     }
 
     /// Says that no more bytes follow.
