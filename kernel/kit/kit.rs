@@ -13,6 +13,7 @@
 //! | [`mem`] | a sparse store of pages with lock-free look-up, the memory of a RAM disk |
 //! | [`delayed`] | a call at a later time that is over before its target goes |
 //! | [`misc`] | a misc device whose open files share something with the module |
+//! | [`debugfs`] | files in debugfs that keep the module while they are open |
 //! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
 //!
 //! The kit is linked into each module, whole. A function that is not generic and uses a symbol that
@@ -21,6 +22,7 @@
 
 pub mod block;
 pub mod capability;
+pub mod debugfs;
 pub mod delayed;
 pub mod flag;
 pub mod mem;

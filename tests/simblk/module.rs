@@ -133,3 +133,13 @@ fn two_hundred_loads_and_unloads_leave_nothing() {
             .map(drop)
     });
 }
+
+#[test]
+fn the_module_stays_while_a_counter_is_open() {
+    with_simblk("", |guest| {
+        guest
+            .check("exec 3</sys/kernel/debug/simblk/simblk0/writes; ! rmmod simblk 2>/tmp/err; exec 3>&-")?;
+        guest.check("grep 'in use' /tmp/err && rmmod simblk")?;
+        Ok(())
+    });
+}

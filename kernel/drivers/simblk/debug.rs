@@ -5,14 +5,15 @@
 
 use blockyard_abi::{ioctl::Ioctl, simblk as abi};
 use kernel::{
-    debugfs::{Dir, File, Scope},
     fmt,
     prelude::*,
     str::{kstrtobool_bytes, CString},
+    sync::Arc,
     uaccess::UserSliceReader,
 };
 use kit::{
     block::{Bio, Op},
+    debugfs::{Contents, Dir, File},
     flag::Flag,
 };
 
@@ -54,56 +55,82 @@ pub(crate) fn log_ioctl(index: u32, ioctl: Ioctl) {
     );
 }
 
-/// The file `log_io`: reads as `Y` or `N`, and takes what the kernel takes for a boolean.
-pub(crate) type LogSwitch = Pin<KBox<File<()>>>;
+/// The contents of the file `log_io`: reads as `Y` or `N`, and takes what the kernel takes for a
+/// boolean.
+pub(crate) struct LogIo;
 
-/// Makes the file `log_io` in `dir`. It goes when this is dropped.
-pub(crate) fn log_switch(dir: &Dir) -> Result<LogSwitch> {
-    let file = dir.read_write_callback_file(c"log_io", (), &show_log_io, &set_log_io);
-    KBox::pin_init(file, GFP_KERNEL)
+/// The file `log_io`. It goes when this is dropped.
+pub(crate) type LogSwitch = File<LogIo>;
+
+/// Makes the file `log_io` in `dir`.
+pub(crate) fn log_switch(dir: &Arc<Dir>) -> Result<LogSwitch> {
+    File::new(dir, c"log_io", LogIo)
 }
 
-fn show_log_io(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "{}", if LOG_IO.get() { 'Y' } else { 'N' })
-}
+impl Contents for LogIo {
+    type OwnerModule = crate::SimBlk;
+    const WRITABLE: bool = true;
 
-fn set_log_io(_: &(), reader: &mut UserSliceReader) -> Result {
-    let mut text = [0; 8];
-    let len = reader.len();
-    let text = text.get_mut(..len).ok_or(EINVAL)?;
-    reader.read_slice(text)?;
-    LOG_IO.set(kstrtobool_bytes(text.trim_ascii())?);
-    Ok(())
-}
-
-/// The folder of a disk, with a file for each counter. It goes when this is dropped.
-pub(crate) type Counters = Pin<KBox<Scope<DiskRef>>>;
-
-/// Makes the folder of a disk in `dir`.
-pub(crate) fn counters(dir: &Dir, disk: &DiskRef) -> Result<Counters> {
-    type Value = fn(&SimDisk) -> u64;
-    macro_rules! files {
-        ($data:ident, $folder:ident, $($name:literal: $value:expr,)*) => {$(
-            $folder.read_callback_file($name, $data, &|disk: &DiskRef, f: &mut fmt::Formatter<'_>| {
-                const VALUE: Value = $value;
-                writeln!(f, "{}", VALUE(disk))
-            });
-        )*};
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", if LOG_IO.get() { 'Y' } else { 'N' })
     }
+
+    fn store(&self, reader: &mut UserSliceReader) -> Result {
+        let mut text = [0; 8];
+        let len = reader.len();
+        let text = text.get_mut(..len).ok_or(EINVAL)?;
+        reader.read_slice(text)?;
+        LOG_IO.set(kstrtobool_bytes(text.trim_ascii())?);
+        Ok(())
+    }
+}
+
+/// A value of a disk that can be read.
+type Value = fn(&SimDisk) -> u64;
+
+const COUNTERS: [(&CStr, Value); 10] = [
+    (c"reads", |disk| disk.counters.totals().reads),
+    (c"writes", |disk| disk.counters.totals().writes),
+    (c"flushes", |disk| disk.counters.totals().flushes),
+    (c"discards", |disk| disk.counters.totals().discards),
+    (c"zeroes", |disk| disk.counters.totals().zeroes),
+    (c"bytes_read", |disk| disk.counters.totals().bytes_read),
+    (c"bytes_written", |disk| {
+        disk.counters.totals().bytes_written
+    }),
+    (c"errors", |disk| disk.counters.totals().errors),
+    (c"pages_held", |disk| disk.store.pages_held()),
+    (c"held_requests", |disk| disk.mapper.state().held.into()),
+];
+
+/// The contents of the file of one counter.
+pub(crate) struct Counter {
+    disk: DiskRef,
+    value: Value,
+}
+
+impl Contents for Counter {
+    type OwnerModule = crate::SimBlk;
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", (self.value)(&self.disk))
+    }
+}
+
+/// The files of a disk, in a folder of its own. They go, and it with them, when this is dropped.
+pub(crate) type Counters = KVec<File<Counter>>;
+
+/// Makes the folder of a disk in `dir`, with a file for each counter.
+pub(crate) fn counters(dir: &Arc<Dir>, disk: &DiskRef) -> Result<Counters> {
     let name = CString::try_from_fmt(fmt!("{}{}", abi::NAME, disk.index))?;
-    let scope = dir.scope(Ok::<_, Error>(disk.clone()), &name, |data, folder| {
-        files!(data, folder,
-            c"reads": |disk| disk.counters.totals().reads,
-            c"writes": |disk| disk.counters.totals().writes,
-            c"flushes": |disk| disk.counters.totals().flushes,
-            c"discards": |disk| disk.counters.totals().discards,
-            c"zeroes": |disk| disk.counters.totals().zeroes,
-            c"bytes_read": |disk| disk.counters.totals().bytes_read,
-            c"bytes_written": |disk| disk.counters.totals().bytes_written,
-            c"errors": |disk| disk.counters.totals().errors,
-            c"pages_held": |disk| disk.store.pages_held(),
-            c"held_requests": |disk| disk.mapper.state().held.into(),
-        );
-    });
-    KBox::pin_init(scope, GFP_KERNEL)
+    let folder = Dir::new(&name, Some(dir))?;
+    let mut files = KVec::with_capacity(COUNTERS.len(), GFP_KERNEL)?;
+    for (name, value) in COUNTERS {
+        let disk = disk.clone();
+        files.push(
+            File::new(&folder, name, Counter { disk, value })?,
+            GFP_KERNEL,
+        )?;
+    }
+    Ok(files)
 }

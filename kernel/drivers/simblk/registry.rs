@@ -4,12 +4,14 @@
 
 use blockyard_abi::simblk as abi;
 use kernel::{
-    debugfs::Dir,
     new_mutex,
     prelude::*,
     sync::{Arc, Mutex},
 };
-use kit::block::{Disk, DiskBuilder, Major};
+use kit::{
+    block::{Disk, DiskBuilder, Major},
+    debugfs::Dir,
+};
 
 use crate::{
     debug,
@@ -38,7 +40,7 @@ enum Slot {
 pub(crate) struct Registry {
     #[pin]
     slots: Mutex<KVec<Slot>>,
-    debug: Dir,
+    debug: Arc<Dir>,
     /// Last: dropping it waits for the disks.
     major: Major,
 }
@@ -50,11 +52,12 @@ impl Registry {
         for _ in 0..abi::MAX_DISKS {
             slots.push(Slot::Free, GFP_KERNEL)?;
         }
+        let debug = Dir::new(c"simblk", None)?;
         let major = Major::register(c"simblk")?;
         Arc::pin_init(
             pin_init!(Self {
                 slots <- new_mutex!(slots),
-                debug: Dir::new(c"simblk"),
+                debug,
                 major,
             }),
             GFP_KERNEL,
@@ -67,7 +70,7 @@ impl Registry {
     }
 
     /// The folder in debugfs.
-    pub(crate) fn debug_dir(&self) -> &Dir {
+    pub(crate) fn debug_dir(&self) -> &Arc<Dir> {
         &self.debug
     }
 
