@@ -75,6 +75,31 @@ impl UseCount {
     }
 }
 
+/// The task that is just dropping a [`Disk`], as an address to compare with; 0 before and after.
+///
+/// Shared with the `Disk`, so that it can be taken back when [`Inner`] may be gone already: the
+/// same task may have the disk open and free it later, when nothing keeps the module.
+struct Remover(Atomic<usize>);
+
+impl Remover {
+    fn here() -> usize {
+        Task::current_raw() as usize
+    }
+
+    fn begin(&self) {
+        self.0.store(Self::here(), Relaxed);
+    }
+
+    fn end(&self) {
+        self.0.store(0, Relaxed);
+    }
+
+    /// Whether the current task is the one. Only its own stores matter, so no order is needed.
+    fn is_here(&self) -> bool {
+        self.0.load(Relaxed) == Self::here()
+    }
+}
+
 /// The kit's part of a disk: what `private_data` points to, from before the disk is added until it
 /// is freed.
 ///
@@ -84,8 +109,7 @@ impl UseCount {
 pub(super) struct Inner<T: Operations> {
     data: *mut c_void,
     use_count: UseCount,
-    /// The task that removes the disk, as an address to compare with.
-    remover: Atomic<usize>,
+    remover: Arc<Remover>,
     registration: Arc<Registration>,
     _driver: PhantomData<T>,
 }
@@ -93,8 +117,9 @@ pub(super) struct Inner<T: Operations> {
 impl<T: Operations> Inner<T> {
     /// Boxes it, as a pointer for `private_data`.
     pub(super) fn new(data: T::Data, registration: Arc<Registration>) -> Result<NonNull<Self>> {
+        let remover = Arc::new(Remover(Atomic::new(0)), GFP_KERNEL);
         let inner = KBox::<Self>::new_uninit(GFP_KERNEL);
-        let Ok(inner) = inner else {
+        let (Ok(remover), Ok(inner)) = (remover, inner) else {
             registration.disk_freed(false);
             return Err(ENOMEM);
         };
@@ -104,7 +129,7 @@ impl<T: Operations> Inner<T> {
                 // INVARIANT: From `into_foreign()`.
                 data: data.into_foreign(),
                 use_count: UseCount::new(),
-                remover: Atomic::new(0),
+                remover,
                 registration,
                 _driver: PhantomData,
             },
@@ -124,10 +149,6 @@ impl<T: Operations> Inner<T> {
         &self.use_count
     }
 
-    fn here() -> usize {
-        Task::current_raw() as usize
-    }
-
     /// Drops the driver's data, and counts the disk off.
     ///
     /// # Safety
@@ -138,8 +159,7 @@ impl<T: Operations> Inner<T> {
         let inner = KBox::into_inner(unsafe { KBox::from_raw(inner) });
         // SAFETY: By the type invariant; it is taken back once, here.
         drop(unsafe { T::Data::from_foreign(inner.data) });
-        let elsewhere = inner.remover.load(Relaxed) != Self::here();
-        inner.registration.disk_freed(elsewhere);
+        inner.registration.disk_freed(!inner.remover.is_here());
     }
 }
 
@@ -220,7 +240,7 @@ impl<T: Operations> Drop for Disk<T> {
         if T::HAS_DYING {
             T::dying(self.inner().data());
         }
-        self.inner().remover.store(Inner::<T>::here(), Relaxed);
+        let remover = self.inner().remover.clone();
         let disk = self.disk.as_ptr();
         if openers > 0 {
             // SAFETY: By the type invariant the disk was added, and not removed yet.
@@ -229,7 +249,9 @@ impl<T: Operations> Drop for Disk<T> {
         // SAFETY: As above, in process context. After this no `submit_bio` is running, and none
         // will.
         unsafe { bindings::del_gendisk(disk) };
+        remover.begin();
         // SAFETY: The reference is ours, and not used any more.
         unsafe { bindings::put_disk(disk) };
+        remover.end();
     }
 }
