@@ -148,10 +148,13 @@ impl Bio {
     /// write.
     #[inline]
     pub fn segments(&self) -> Segments<'_> {
-        match self.op() {
+        let op = self.op();
+        match op {
             // SAFETY: By the type invariant the bio is valid and keeps its memory until it is
             // completed, which takes ownership; these operations have data.
-            Op::Read | Op::Write => unsafe { Segments::new(self.raw.as_ptr()) },
+            Op::Read | Op::Write => unsafe {
+                Segments::new(self.raw.as_ptr(), matches!(op, Op::Read))
+            },
             _ => Segments::empty(),
         }
     }

@@ -20,13 +20,15 @@ const PAGE_SIZE: usize = bindings::PAGE_SIZE;
 /// # Invariants
 ///
 /// `page` and the pages after it are there, up to `offset + len` bytes, as long as `'a`; `offset`
-/// is less than a page; with `CONFIG_HIGHMEM`, `offset + len` is at most a page.
+/// is less than a page; with `CONFIG_HIGHMEM`, `offset + len` is at most a page. `fillable` only if
+/// they are a read's: those of a write may be anybody's (the zero page, a file mapped read-only).
 #[derive(Clone, Copy)]
 pub struct Segment<'a> {
     page: NonNull<bindings::page>,
     offset: usize,
     len: usize,
     position: u64,
+    fillable: bool,
     _bio: PhantomData<&'a Bio>,
 }
 
@@ -42,6 +44,12 @@ impl<'a> Segment<'a> {
     #[inline]
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Whether its bytes may be changed.
+    #[inline(always)]
+    pub(crate) fn is_fillable(&self) -> bool {
+        self.fillable
     }
 
     /// Divides the segment after `at` bytes; `None` if nothing is left for one of the two parts.
@@ -111,32 +119,36 @@ impl Drop for Mapped<'_> {
 ///
 /// # Invariants
 ///
-/// `vec[index]`, from `done` bytes on, is part of a bio's memory if `left` is not 0.
+/// `vec[index]`, from `done` bytes on, is part of a bio's memory if `left` is not 0. `fillable`
+/// only if that bio is a read.
 pub struct Segments<'a> {
     vec: *const bindings::bio_vec,
     index: usize,
     done: usize,
     left: usize,
     position: u64,
+    fillable: bool,
     _bio: PhantomData<&'a Bio>,
 }
 
 impl<'a> Segments<'a> {
     /// # Safety
     ///
-    /// `bio` must be valid and keep its memory as long as `'a`, and have data.
+    /// `bio` must be valid and keep its memory as long as `'a`, and have data. `fillable` only if
+    /// it is a read.
     #[inline]
-    pub(super) unsafe fn new(bio: *const bindings::bio) -> Self {
+    pub(super) unsafe fn new(bio: *const bindings::bio, fillable: bool) -> Self {
         // SAFETY: By the function's contract. The iterator is packed, so it is copied and not
         // borrowed.
         let (vec, iter) = unsafe { ((*bio).bi_io_vec, (*bio).bi_iter) };
-        // INVARIANT: That is what a bio's iterator says.
+        // INVARIANT: That is what a bio's iterator says, and the caller.
         Self {
             vec,
             index: iter.bi_idx as usize,
             done: iter.bi_offset as usize,
             left: iter.bi_size as usize,
             position: iter.bi_sector * super::SECTOR_SIZE,
+            fillable,
             _bio: PhantomData,
         }
     }
@@ -153,6 +165,7 @@ impl Segments<'_> {
             done: 0,
             left: 0,
             position: 0,
+            fillable: false,
             _bio: PhantomData,
         }
     }
@@ -182,6 +195,7 @@ impl<'a> Iterator for Segments<'a> {
             offset,
             len,
             position: self.position,
+            fillable: self.fillable,
             _bio: PhantomData,
         };
         self.advance(len, vec.bv_len as usize);

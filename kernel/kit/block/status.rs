@@ -42,7 +42,7 @@ impl Status {
 impl From<StoreError> for Status {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::OutOfRange => Status::Io,
+            StoreError::OutOfRange | StoreError::NotFillable => Status::Io,
             StoreError::Full => Status::NoSpace,
             StoreError::NoMemory => Status::NoMemory,
         }

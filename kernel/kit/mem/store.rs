@@ -28,6 +28,8 @@ pub const PAGE_SIZE: u64 = bindings::PAGE_SIZE as u64;
 pub enum StoreError {
     /// The range ends beyond the store.
     OutOfRange,
+    /// The segment is a write's: its memory must not be changed.
+    NotFillable,
     /// The store holds as many pages as it may.
     Full,
     /// There is no memory.
@@ -76,11 +78,14 @@ impl PageStore {
         self.size
     }
 
-    /// Fills a segment with what is stored from byte `at` on.
+    /// Fills a segment, of a bio that reads, with what is stored from byte `at` on.
     #[inline(always)]
     pub fn read(&self, at: u64, segment: &Segment<'_>) -> Result<(), StoreError> {
         let len = segment.len();
         self.check(at, len as u64)?;
+        if !segment.is_fillable() {
+            return Err(StoreError::NotFillable);
+        }
         let to = segment.map();
         // The pages that are found stay until the guard goes.
         let _guard = rcu::read_lock();
