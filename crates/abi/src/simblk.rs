@@ -103,8 +103,8 @@ pub const SET_TIMEOUT: Ioctl = Ioctl::write::<SetTimeout>(IOCTL_TYPE, 8);
 /// [`Info`] of the disk that the ioctl is made on (not the control device).
 pub const DISK_INFO: Ioctl = Ioctl::read::<Info>(IOCTL_TYPE, 64);
 
-/// A flag of [`Remove`]: also if the disk is open. Requests under way end with `EIO`. After that, the block layer makes the
-/// disk empty for who still has it open: reading is at the end, writing gets `ENOSPC`.
+/// A flag of [`Remove`]: also if the disk is open. Requests under way end with `EIO`. Who still has it open then reads
+/// `EIO`, and may not write (`EPERM`).
 pub const REMOVE_FORCE: u32 = 1;
 
 /// A flag in [`Info::flags`]: a mapping program is registered.

@@ -75,6 +75,8 @@ impl Geometry {
             write_cache: true,
             nowait: true,
             synchronous: true,
+            // The kernel's own RAM disk does without; our counters are in debugfs.
+            io_stat: false,
             dma_alignment: 3,
         }
     }

@@ -33,7 +33,6 @@ use kit::{
     block::{Bio, Op, Status},
     delayed::Delayed,
     flag::Flag,
-    noio::NoIo,
 };
 
 use crate::{
@@ -325,12 +324,12 @@ impl Patience {
 }
 
 /// Memory for a place in the queue.
+///
+/// Some hundred bytes, for which the kernel would wait until there is some, if it may wait at all: for
+/// ever, should the memory be waiting for this very bio. So it takes from the reserves, or fails the bio.
 fn reserve(bio: &Bio) -> Option<Place> {
-    if bio.nowait() {
-        return Place::new(GFP_NOWAIT | __GFP_NOWARN).ok();
-    }
-    let _no_io = NoIo::enter();
-    Place::new(GFP_KERNEL).ok()
+    let flags = if bio.nowait() { GFP_NOWAIT } else { GFP_ATOMIC };
+    Place::new(flags | __GFP_NOWARN).ok()
 }
 
 /// Serves a request under the identity mapping.

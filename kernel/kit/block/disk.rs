@@ -215,7 +215,8 @@ impl<T: Operations> Disk<T> {
     /// The block layer makes a dead disk empty, so that a read is at its end, which programs take
     /// for success. So the queue is frozen first: who reads on waits before it, having seen the
     /// disk's size, and fails with `EIO` once the disk is dead. It stays frozen: `del_gendisk()`
-    /// leaves it so, too.
+    /// leaves it so, too. And the disk becomes read-only: nobody shall dirty pages that nobody will
+    /// write.
     ///
     /// # Safety
     ///
@@ -229,6 +230,7 @@ impl<T: Operations> Disk<T> {
             bindings::blk_freeze_queue_start_non_owner(queue);
             bindings::blk_mq_freeze_queue_wait(queue);
             bindings::blk_mark_disk_dead(disk);
+            bindings::set_disk_ro(disk, true);
         }
     }
 }
@@ -242,6 +244,8 @@ impl<T: Operations> Drop for Disk<T> {
         }
         let remover = self.inner().remover.clone();
         let disk = self.disk.as_ptr();
+        // SAFETY: By the type invariant the disk is valid, and a disk always has its first part.
+        let sectors = unsafe { (*(*disk).part0).bd_nr_sectors };
         if openers > 0 {
             // SAFETY: By the type invariant the disk was added, and not removed yet.
             unsafe { Self::fail_all(disk) };
@@ -249,6 +253,11 @@ impl<T: Operations> Drop for Disk<T> {
         // SAFETY: As above, in process context. After this no `submit_bio` is running, and none
         // will.
         unsafe { bindings::del_gendisk(disk) };
+        if openers > 0 {
+            // Its size back, as else a read that begins now is at the disk's end, and not an error.
+            // SAFETY: The disk is valid: the reference is still ours.
+            unsafe { bindings::set_capacity(disk, sectors) };
+        }
         remover.begin();
         // SAFETY: The reference is ours, and not used any more.
         unsafe { bindings::put_disk(disk) };
