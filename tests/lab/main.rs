@@ -7,6 +7,7 @@ mod disks;
 mod exec;
 mod files;
 mod log;
+mod net;
 mod visit;
 
 use blockyard_lab::{Machine, MachineBuilder};

@@ -1,19 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The control device: disks are made, listed, told about and refused.
+//! The control device: disks come and go, are told about, and who may do so.
+//! (Its other refusals are tested in `tests/client`.)
 
-use blockyard_lab::{Guest, Result};
 use blockyard_tests::with_simblk;
-
-/// Exit codes of `simctl`, as its help says.
-const NO_SUCH_DISK: i32 = 5;
-const IN_USE: i32 = 6;
-
-/// Runs `simctl`, which must end with this code; gives what it said on standard error.
-fn refused(guest: &Guest, args: &str, code: i32) -> Result<String> {
-    let output = guest.exec(&format!("simctl {args}"))?;
-    assert_eq!(output.status.code(), code, "simctl {args}: {}", output.stderr_text());
-    Ok(output.stderr_text())
-}
 
 #[test]
 fn disks_come_and_go() {
@@ -50,39 +39,6 @@ fn list_and_info_tell_what_is_there() {
 }
 
 #[test]
-fn an_open_disk_is_not_removed_without_force() {
-    with_simblk("", |guest| {
-        guest.check("mkfs.ext4 -q /dev/simblk0 && mkdir -p /mnt/a && mount /dev/simblk0 /mnt/a")?;
-        refused(guest, "remove 0", IN_USE)?;
-        guest.check("echo x >/mnt/a/f && umount /mnt/a && simctl remove 0").map(drop)
-    });
-}
-
-#[test]
-fn wrong_wishes_are_answered_with_what_is_wrong() {
-    with_simblk("", |guest| {
-        for wish in ["create --size 1000", "create --size 8T", "create --block-size 3000", "create --size 0"]
-        {
-            assert_ne!(guest.exec(&format!("simctl {wish}"))?.status.code(), 0, "simctl {wish}");
-        }
-        refused(guest, "remove 7", NO_SUCH_DISK)?;
-        refused(guest, "info 7", NO_SUCH_DISK)?;
-        refused(guest, "register --disk 7", NO_SUCH_DISK)?;
-        let count = guest.check("ls /sys/block | grep -c '^simblk'")?;
-        assert_eq!(count.trim(), "1");
-        Ok(())
-    });
-}
-
-#[test]
-fn the_sixty_fifth_disk_is_refused() {
-    with_simblk("disks=64 size_mb=1", |guest| {
-        assert_ne!(guest.exec("simctl create --size 1M")?.status.code(), 0);
-        guest.check("simctl remove 10 && test \"$(simctl create --size 1M)\" = /dev/simblk10").map(drop)
-    });
-}
-
-#[test]
 fn who_is_not_root_cannot_steer() {
     with_simblk("", |guest| {
         let mode = guest.check("stat -c '%a %U' /dev/simblk-control")?;
@@ -95,9 +51,4 @@ fn who_is_not_root_cannot_steer() {
         assert_eq!(tried.status.code(), 4, "{}", tried.stderr_text());
         Ok(())
     });
-}
-
-#[test]
-fn a_program_without_the_driver_is_told_so() {
-    blockyard_tests::run(blockyard_tests::machine(), |guest| refused(guest, "list", 3).map(drop));
 }
