@@ -66,6 +66,10 @@ fn install(dir: &Path, rustc: &Rustc, version: Version) -> Result<()> {
 }
 
 fn explain(error: Error, version: Version) -> Error {
+    // Ctrl-C, a full disk and a missing cargo explain themselves.
+    if error.kind() != Kind::Build {
+        return error;
+    }
     let tail = std::error::Error::source(&error).and_then(|s| s.downcast_ref::<Failure>());
     let network = [
         "Could not connect",
@@ -77,7 +81,7 @@ fn explain(error: Error, version: Version) -> Error {
     ];
     let offline = tail.is_some_and(|f| f.tail.iter().any(|l| network.iter().any(|n| l.contains(n))));
     let message = format!("cannot build bindgen {version}, which makes the kernel's Rust bindings");
-    let kind = if offline && error.kind() == Kind::Build { Kind::Network } else { error.kind() };
+    let kind = if offline { Kind::Network } else { Kind::Build };
     Error::new(kind, message)
         .with_help(format!("cargo fetches it from its registry: check the network; or install bindgen {version} yourself, where PATH finds it"))
         .with_source(error)
