@@ -52,8 +52,8 @@ impl Bio {
     /// Takes a bio over, and begins its accounting.
     ///
     /// Accounting costs two calls per bio, some 150 instructions, and feeds `/proc/diskstats` and
-    /// `iostat`. Who does not want it writes 0 to `queue/iostats` of the disk, which leaves one
-    /// load and one branch.
+    /// `iostat`. [`Limits::io_stat`](super::Limits::io_stat) says whether a disk begins with it, and
+    /// `queue/iostats` turns it on and off; off leaves one load and one branch.
     ///
     /// # Safety
     ///

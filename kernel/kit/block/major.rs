@@ -134,8 +134,8 @@ fn wait_for_tails() {
     unsafe {
         bindings::synchronize_rcu_tasks()
     };
-    // Without it, no task can be preempted there (a kernel with preemption has tasks RCU as soon as
-    // anything traces).
+    // Without it this is the best there is. A preemptible kernel gets tasks RCU with kprobes or
+    // tracers, and the yard's configurations have kprobes; one that is not preemptible needs no more.
     #[cfg(not(CONFIG_TASKS_RCU))]
     kernel::sync::rcu::synchronize_rcu();
 }
