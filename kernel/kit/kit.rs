@@ -22,10 +22,17 @@
 
 pub mod block;
 pub mod capability;
+pub mod chrdev;
 pub mod debugfs;
 pub mod delayed;
+pub mod dm;
 pub mod flag;
+pub mod ioctl;
+pub mod kobject;
 pub mod mem;
 pub mod misc;
 pub mod modinfo;
 pub mod noio;
+pub mod param;
+pub mod probe;
+pub mod proc;

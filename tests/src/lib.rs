@@ -21,20 +21,24 @@ pub fn kernel() -> &'static Kernel {
     })
 }
 
-/// One of our drivers, built on first use.
-pub fn driver(name: &str) -> &'static modules::Module {
+/// All our drivers, built on first use.
+pub fn drivers() -> &'static [modules::Module] {
     static MODULES: OnceLock<Vec<modules::Module>> = OnceLock::new();
-    let built = MODULES.get_or_init(|| {
+    MODULES.get_or_init(|| {
         modules::Build::new(kernel())
             .run()
             .unwrap_or_else(|e| panic!("drivers do not build: {}", explain(&e)))
-    });
-    built.iter().find(|m| m.name() == name).unwrap_or_else(|| panic!("no driver {name}"))
+    })
+}
+
+/// One of them.
+pub fn driver(name: &str) -> &'static modules::Module {
+    drivers().iter().find(|m| m.name() == name).unwrap_or_else(|| panic!("no driver {name}"))
 }
 
 /// A machine with every driver of ours under `/lib/modules`, none loaded.
 pub fn machine() -> MachineBuilder {
-    Machine::builder().kernel(kernel()).driver(driver("simblk"))
+    drivers().iter().fold(Machine::builder().kernel(kernel()), MachineBuilder::driver)
 }
 
 /// Boots `machine`, runs `test`, and ends the guest; fails if the test or the kernel's log does.
