@@ -14,6 +14,7 @@
 //! | [`delayed`] | a call at a later time that is over before its target goes |
 //! | [`misc`] | a misc device whose open files share something with the module |
 //! | [`debugfs`] | files in debugfs that keep the module while they are open |
+//! | [`param`] | module parameters that sysfs shows: numbers, booleans, texts, lists |
 //! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
 //!
 //! The kit is linked into each module, whole. A function that is not generic and uses a symbol that
