@@ -15,6 +15,9 @@
 //! | [`misc`] | a misc device whose open files share something with the module |
 //! | [`debugfs`] | files in debugfs that keep the module while they are open |
 //! | [`param`] | module parameters that sysfs shows: numbers, booleans, texts, lists |
+//! | [`probe`] | a call of ours on entry to a function of the kernel |
+//! | [`ring`] | events that are recorded where nothing may wait, and counted if lost |
+//! | [`irq_work`] | a call that can be asked for in any context |
 //! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
 //!
 //! The kit is linked into each module, whole. A function that is not generic and uses a symbol that
@@ -29,6 +32,7 @@ pub mod delayed;
 pub mod dm;
 pub mod flag;
 pub mod ioctl;
+pub mod irq_work;
 pub mod kobject;
 pub mod mem;
 pub mod misc;
@@ -37,3 +41,4 @@ pub mod noio;
 pub mod param;
 pub mod probe;
 pub mod proc;
+pub mod ring;
