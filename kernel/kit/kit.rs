@@ -13,6 +13,7 @@
 //! | [`mem`] | a sparse store of pages with lock-free look-up, the memory of a RAM disk |
 //! | [`delayed`] | a call at a later time that is over before its target goes |
 //! | [`misc`] | a misc device whose open files share something with the module |
+//! | [`dm`] | device-mapper targets |
 //! | [`debugfs`] | files in debugfs that keep the module while they are open |
 //! | [`param`] | module parameters that sysfs shows: numbers, booleans, texts, lists |
 //! | [`probe`] | a call of ours on entry to a function of the kernel |
@@ -22,7 +23,8 @@
 //!
 //! The kit is linked into each module, whole. A function that is not generic and uses a symbol that
 //! another *module* exports must be `#[inline]`, or every driver would depend on that module.
-//! Nothing here does so far: all that is used is in the kernel image.
+//! In [`dm`] there are some: the device mapper may be a module. All else that is used is in the
+//! kernel image.
 
 pub mod block;
 pub mod capability;

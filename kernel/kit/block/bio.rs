@@ -35,8 +35,8 @@ pub enum Op {
 ///
 /// # Invariants
 ///
-/// `raw` was handed to `submit_bio` of a disk of this kit, has not been completed, and belongs to
-/// this value alone. `started` is what `bio_start_io_acct()` returned for it, if that was called.
+/// `raw` was handed to `submit_bio` of a disk of this kit, or to `map` of a target, has not been
+/// completed, and belongs to this value alone. `started` is what `bio_start_io_acct()` returned for it, if that was called.
 #[must_use = "a bio that is dropped fails with an I/O error"]
 pub struct Bio {
     raw: NonNull<bindings::bio>,
@@ -76,6 +76,23 @@ impl Bio {
         Self { raw, started }
     }
 
+    /// Takes over a bio that somebody else accounts for.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be valid, with its completion the caller's to make, and its ownership pass to
+    /// this value.
+    #[inline(always)]
+    pub(crate) unsafe fn adopt(raw: NonNull<bindings::bio>) -> Self {
+        // INVARIANT: By the function's contract.
+        Self { raw, started: None }
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_ptr(&self) -> *mut bindings::bio {
+        self.raw.as_ptr()
+    }
+
     #[inline(always)]
     fn flags(&self) -> u32 {
         // SAFETY: By the type invariant.
@@ -83,7 +100,7 @@ impl Bio {
     }
 
     #[inline(always)]
-    fn has(&self, flag: bindings::req_flag_bits) -> bool {
+    pub(crate) fn has(&self, flag: bindings::req_flag_bits) -> bool {
         self.flags() & (1 << flag) != 0
     }
 
