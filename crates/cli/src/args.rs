@@ -27,6 +27,8 @@ pub struct Cli {
 pub enum Command {
     /// Take the tour: set up what is missing, build, boot, and do real I/O on our disk
     Run(Run),
+    /// Try an example of the book: boot, type its page's commands, and stay at the prompt
+    Try(Try),
     /// Run every test, those in the guest included
     Test(Test),
     /// Say what this machine has and lacks, and how to mend it
@@ -224,6 +226,16 @@ pub struct Run {
     /// Write the steps, their commands, outputs, times and figures to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// `blockyard try`
+#[derive(Debug, Args)]
+pub struct Try {
+    /// The example; without it, all are listed
+    #[arg(value_name = "EXAMPLE")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub machine: MachineChoice,
 }
 
 /// `blockyard test`

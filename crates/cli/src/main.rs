@@ -28,6 +28,7 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(args) => commands::run::run(&args),
+        Command::Try(args) => commands::try_it::run(&args),
         Command::Test(args) => commands::test::run(&args),
         Command::Doctor => commands::doctor::run(),
         Command::Kernel(args) => commands::kernel::run(&args),

@@ -227,6 +227,15 @@ fn boot_without_a_terminal_types_what_comes_and_ends_with_it() {
 }
 
 #[test]
+fn an_example_is_typed_as_its_page_says_and_judged() {
+    let runtime = folder();
+    let ran = run(blockyard(runtime.path()).args(["try", "hello"]));
+    assert_eq!(ran.code, 0, "{ran}");
+    ran.says("# insmod $(modinfo -n hello)").says("hello: goodbye").says("Invalid parameters");
+    nothing_left(runtime.path());
+}
+
+#[test]
 fn the_tour_holds_and_its_json_says_so() {
     let (runtime, files) = (folder(), folder());
     let json = files.path().join("tour.json");

@@ -14,6 +14,16 @@ fn an_unknown_driver_is_answered_with_the_known_ones() {
 }
 
 #[test]
+fn examples_are_listed_and_an_unknown_one_is_answered_with_them() {
+    let ran = run(blockyard().arg("try"));
+    assert_eq!(ran.code, 0, "{ran}");
+    ran.says("hello").says("simblk").says("Disks in memory");
+    let ran = run(blockyard().args(["try", "no-such-example"]));
+    assert_eq!(ran.code, 2, "{ran}");
+    ran.says("no-such-example").says("hello, ");
+}
+
+#[test]
 fn exec_without_a_command_shows_its_use() {
     let ran = run(blockyard().arg("exec"));
     assert_eq!(ran.code, 2, "{ran}");

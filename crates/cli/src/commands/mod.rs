@@ -11,3 +11,4 @@ pub mod kernel;
 pub mod machine;
 pub mod run;
 pub mod test;
+pub mod try_it;
