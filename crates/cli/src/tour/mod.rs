@@ -6,6 +6,7 @@
 //! steps stand on each other, but still asks the kernel log for its verdict and prints the summary. The exit
 //! code is 0 only if every step held.
 
+mod examples;
 mod fio;
 mod report;
 mod stage;

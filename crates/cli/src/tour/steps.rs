@@ -4,7 +4,7 @@
 use blockyard_lab::{Error, Kind, Result};
 
 use super::stage::{Stage, expect, say};
-use super::{Step, fio};
+use super::{Step, examples, fio};
 
 /// The disk of the tour.
 const DISK: &str = "/dev/simblk0";
@@ -27,6 +27,8 @@ pub fn all() -> Vec<Step> {
         step("fio", "three jobs, on our disk and on the kernel's own RAM disk", measure),
         step("discard", "memory that comes back", discard),
         step("rmmod", "and out of the kernel again", rmmod),
+        step("device mapper", "a target of our own, from the table to a file system on it", device_mapper),
+        step("examples", "the small drivers, one line each; ./yard try NAME shows more", examples::each),
     ]
 }
 
@@ -147,4 +149,20 @@ fn rmmod(stage: &mut Stage<'_>) -> Result<()> {
     stage.sh("rmmod simblk")?;
     stage.sh("dmesg | grep simblk: | tail -n 2")?;
     stage.sh(&format!("test ! -e {DISK} && ! lsmod | grep simblk && echo 'nothing left'")).map(drop)
+}
+
+/// The target `hello`, over a file, by its script.
+fn device_mapper(stage: &mut Stage<'_>) -> Result<()> {
+    stage.sh("truncate -s 128M /tmp/disk.img && losetup /dev/loop0 /tmp/disk.img && modprobe dm_hello")?;
+    expect(&stage.sh("dmsetup targets | grep hello")?, "hello")?;
+    stage.sh("echo '0 260096 hello /dev/loop0 2048' | dmsetup create greeting")?;
+    stage.quiet("udevadm settle --timeout=20")?;
+    expect(&stage.sh("lsblk -o NAME,SIZE,TYPE /dev/loop0")?, "greeting")?;
+    stage.sh("dd if=/tmp/random of=/dev/mapper/greeting bs=4k count=4 oflag=direct status=none")?;
+    stage.sh("dd if=/dev/loop0 skip=2048 count=32 iflag=direct status=none | cmp - /tmp/random && \
+         echo 'the same bytes, 2048 sectors further on'")?;
+    stage.sh("mkfs.ext4 -q /dev/mapper/greeting && mount /dev/mapper/greeting /mnt/yard")?;
+    expect(&stage.sh("touch /mnt/yard/empty && cp /tmp/random /mnt/yard/ && ls /mnt/yard")?, "random")?;
+    stage.sh("umount /mnt/yard && udevadm settle --timeout=20 && dmsetup remove greeting")?;
+    stage.sh("losetup --detach /dev/loop0 && rmmod dm_hello").map(drop)
 }
