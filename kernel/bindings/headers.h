@@ -12,4 +12,6 @@
 #include <linux/device-mapper.h>
 #include <linux/fs_context.h>
 #include <linux/kprobes.h>
+#include <linux/pagemap.h>
 #include <linux/proc_fs.h>
+#include <linux/statfs.h>

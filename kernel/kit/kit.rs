@@ -16,8 +16,10 @@
 //! | [`dm`] | device-mapper targets |
 //! | [`debugfs`] | files in debugfs that keep the module while they are open |
 //! | [`param`] | module parameters that sysfs shows: numbers, booleans, texts, lists |
+//! | [`fs`] | file systems in memory |
 //! | [`probe`] | a call of ours on entry to a function of the kernel |
 //! | [`ring`] | events that are recorded where nothing may wait, and counted if lost |
+//! | [`waiters`] | tasks that wait for what happens in any context |
 //! | [`irq_work`] | a call that can be asked for in any context |
 //! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
 //!
@@ -33,6 +35,7 @@ pub mod debugfs;
 pub mod delayed;
 pub mod dm;
 pub mod flag;
+pub mod fs;
 pub mod ioctl;
 pub mod irq_work;
 pub mod kobject;
@@ -44,3 +47,4 @@ pub mod param;
 pub mod probe;
 pub mod proc;
 pub mod ring;
+pub mod waiters;

@@ -15,8 +15,8 @@
 //! - A [`Handler`] names its function and gets the arguments. It must not sleep: it runs with
 //!   preemption off, and mostly with interrupts off. It can be entered wherever the function is
 //!   called, on all CPUs at a time.
-//! - What a handler wants to tell goes into a [`Ring`](crate::ring::Ring); to wake who waits for it
-//!   there is [`IrqWork`](crate::irq_work::IrqWork); who is calling, says [`Caller`].
+//! - What a handler wants to tell goes into a [`Ring`](crate::ring::Ring); for who waits for it there
+//!   are [`Waiters`](crate::waiters::Waiters); who is calling, says [`Caller`].
 //! - [`Probe::register`] puts it in place; dropping the [`Probe`] takes it out and waits.
 //!
 //! # Missed calls
@@ -37,7 +37,7 @@ use kernel::{error::to_result, prelude::*, types::Opaque};
 use kit_bindings as bindings;
 
 pub use self::{
-    caller::{Caller, NAME_LEN},
+    caller::{Caller, SystemCall, NAME_LEN},
     registers::Registers,
 };
 
@@ -82,6 +82,7 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Probe<H: Handler> {
     #[pin]
     kprobe: Opaque<bindings::kprobe>,
+    #[pin]
     handler: H,
     #[pin]
     _pin: PhantomPinned,
@@ -98,11 +99,11 @@ impl<H: Handler> Probe<H> {
     /// Fails with `ENOENT` if the kernel has no such function, and with `EINVAL` if it may not be
     /// probed (it is part of what probes are made of, or traced by other means).
     #[doc(alias = "register_kprobe")]
-    pub fn register(handler: H) -> impl PinInit<Self, Error> {
+    pub fn register(handler: impl PinInit<H, Error>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // Before `kprobe`: fields are initialised in this order, and a handler that is in place
             // is called.
-            handler: handler,
+            handler <- handler,
             _pin: PhantomPinned,
             // INVARIANT: Registered just here, or the whole is not made.
             kprobe <- Opaque::try_ffi_init(|slot: *mut bindings::kprobe| {

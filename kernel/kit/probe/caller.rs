@@ -5,7 +5,7 @@
 use core::ptr::addr_of;
 
 use kernel::{
-    bindings, current,
+    bindings, current, fmt,
     page::PAGE_SIZE,
     task::{Pid, Task},
 };
@@ -50,10 +50,10 @@ impl Caller {
         name
     }
 
-    /// The number of the system call that it is in, `__NR_*`; `None` if it is in none: for a thread
+    /// The system call that it is in; `None` if it is in none: for a thread
     /// of the kernel, io_uring's workers among them, and in an exception from user mode.
     #[doc(alias = "syscall_get_nr")]
-    pub fn system_call(&self) -> Option<u32> {
+    pub fn system_call(&self) -> Option<SystemCall> {
         const NO_USER_MODE: u32 = bindings::PF_KTHREAD | bindings::PF_USER_WORKER;
         let task = Task::current_raw();
         // SAFETY: The current task is alive, and nobody else changes these flags.
@@ -71,6 +71,31 @@ impl Caller {
             addr_of!((*registers).orig_ax).read()
         };
         // -1, and not the number of a call, if it was an exception or an interrupt.
-        u32::try_from(number).ok()
+        u32::try_from(number).ok().map(SystemCall)
+    }
+}
+
+/// A system call, printed by its name if it is one that opens files, otherwise by its number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SystemCall(u32);
+
+impl SystemCall {
+    const NAMES: [(u32, &'static str); 7] = [
+        (bindings::__NR_open, "open"),
+        (bindings::__NR_openat, "openat"),
+        (bindings::__NR_openat2, "openat2"),
+        (bindings::__NR_creat, "creat"),
+        (bindings::__NR_execve, "execve"),
+        (bindings::__NR_execveat, "execveat"),
+        (bindings::__NR_io_uring_enter, "io_uring"),
+    ];
+}
+
+impl fmt::Display for SystemCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMES.iter().find(|(number, _)| *number == self.0) {
+            Some((_, name)) => f.pad(name),
+            None => fmt::Display::fmt(&self.0, f),
+        }
     }
 }
