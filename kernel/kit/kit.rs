@@ -12,8 +12,9 @@
 //! | [`block`] | bio-based block devices: disks, bios, queue limits, removal under I/O |
 //! | [`mem`] | a sparse store of pages with lock-free look-up, the memory of a RAM disk |
 //! | [`delayed`] | a call at a later time that is over before its target goes |
-//! | [`misc`] | a misc device whose open files share something with the module |
 //! | [`dm`] | device-mapper targets |
+//! | [`chrdev`], [`misc`] | character devices with a number, a class and a node; misc devices |
+//! | [`file`], [`ioctl`] | what their open files do; ioctls by typed commands |
 //! | [`debugfs`] | files in debugfs that keep the module while they are open |
 //! | [`param`] | module parameters that sysfs shows: numbers, booleans, texts, lists |
 //! | [`fs`] | file systems in memory |
@@ -34,6 +35,7 @@ pub mod chrdev;
 pub mod debugfs;
 pub mod delayed;
 pub mod dm;
+pub mod file;
 pub mod flag;
 pub mod fs;
 pub mod ioctl;

@@ -1,88 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A misc device whose open files share something with the module.
+//! A misc device: one minor of the major number that small devices share.
 //!
 //! The `kernel` crate's `MiscDevice::open` gets the registration and nothing else, so a driver with
 //! more than one file has to keep what they share in a global, and to prove that it is initialised
 //! before and not used after. Here it is beside the registration, and each file gets it when it is
-//! opened.
+//! opened; what a file does is [`file::Operations`](crate::file::Operations), as for any device.
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
-use kernel::{
-    container_of,
-    fs::File,
-    miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration},
-    module::ModuleMetadata,
-    prelude::*,
-    sync::Arc,
-};
+use kernel::{bindings, container_of, error::to_result, prelude::*, sync::Arc, types::Opaque};
 
-/// An open file of a misc device.
-pub trait SharedMisc: Send + Sync + Sized + 'static {
-    /// What all files share with the module.
-    type Shared: Send + Sync + 'static;
-    /// The module that cannot be unloaded while a file is open.
-    type OwnerModule: ModuleMetadata;
-
-    /// Called when the device is opened; dropped when the file is closed.
-    fn open(shared: Arc<Self::Shared>) -> impl PinInit<Self, Error>;
-
-    /// An ioctl on the file; by several tasks at a time.
-    fn ioctl(&self, command: u32, argument: usize) -> Result<isize>;
-}
+use crate::file::{Home, Operations, Table};
 
 /// A misc device that is in the system until dropped. The node's mode is 0600.
-#[pin_data]
-pub struct Registration<T: SharedMisc> {
-    // First, so that nobody opens the device any more when the rest goes.
+///
+/// # Invariants
+///
+/// `misc` is registered, with the table `Table<T, Self>`.
+#[pin_data(PinnedDrop)]
+pub struct Registration<T: Operations> {
     #[pin]
-    misc: MiscDeviceRegistration<OpenFile<T>>,
+    misc: Opaque<bindings::miscdevice>,
     shared: Arc<T::Shared>,
 }
 
-impl<T: SharedMisc> Registration<T> {
+// SAFETY: Any task may deregister a misc device; what is shared is `Send` and `Sync`.
+unsafe impl<T: Operations> Send for Registration<T> {}
+// SAFETY: There is nothing to do with a shared reference to it.
+unsafe impl<T: Operations> Sync for Registration<T> {}
+
+impl<T: Operations> Registration<T> {
     /// Registers the device; it may be opened before this returns.
+    #[doc(alias = "misc_register")]
     pub fn register(name: &'static CStr, shared: Arc<T::Shared>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // Before `misc`: fields are initialised in this order, and whoever opens the device
             // wants it.
             shared: shared,
-            misc <- MiscDeviceRegistration::register(MiscDeviceOptions { name }),
+            // INVARIANT: If this succeeds.
+            misc <- Opaque::try_ffi_init(|slot: *mut bindings::miscdevice| {
+                let misc = bindings::miscdevice {
+                    minor: bindings::MISC_DYNAMIC_MINOR as c_int,
+                    name: name.as_char_ptr(),
+                    fops: Table::<T, Self>::TABLE,
+                    ..pin_init::zeroed()
+                };
+                // SAFETY: The slot is there to be written, and pinned; the device is deregistered
+                // before it goes. The name and the table stay.
+                to_result(unsafe {
+                    slot.write(misc);
+                    bindings::misc_register(slot)
+                })
+            }),
         })
     }
 }
 
-/// The private data of an open file: the driver's.
-///
-/// A type that only this file can name, so that a registration with it is always part of a
-/// [`Registration`].
-#[pin_data]
-struct OpenFile<T: SharedMisc> {
-    #[pin]
-    file: T,
+#[pinned_drop]
+impl<T: Operations> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant. After that nobody opens the device any more.
+        unsafe { bindings::misc_deregister(self.misc.get()) };
+    }
 }
 
-#[vtable]
-impl<T: SharedMisc> MiscDevice for OpenFile<T> {
-    type OwnerModule = T::OwnerModule;
-    type Ptr = Pin<KBox<Self>>;
-
-    fn open(_: &File, misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
-        let misc: *const MiscDeviceRegistration<Self> = misc;
-        // SAFETY: Only this file can name `OpenFile`, and registers it only as a field of a
-        // `Registration`, whose `shared` was initialised first. `misc_open()` keeps it registered,
-        // and so alive, during this call.
-        let shared = unsafe { (*container_of!(misc, Registration<T>, misc)).shared.clone() };
-        KBox::try_pin_init(
-            try_pin_init!(Self {
-                file <- T::open(shared),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    fn ioctl(this: Pin<&Self>, _: &File, command: u32, argument: usize) -> Result<isize> {
-        this.get_ref().file.ioctl(command, argument)
+impl<T: Operations> Home<T> for Registration<T> {
+    unsafe fn shared(_: *mut bindings::inode, file: *mut bindings::file) -> Result<Arc<T::Shared>> {
+        // SAFETY: By the function's contract the file has the table of this type. Only
+        // `Registration` registers that, and `misc_open()` has put the misc device into the private
+        // data.
+        let misc = unsafe { (*file).private_data }.cast::<Opaque<bindings::miscdevice>>();
+        // SAFETY: As above. `shared` was initialised before, and `misc_open()` holds the lock
+        // without which no device is deregistered, so all of it is alive.
+        Ok(unsafe { (*container_of!(misc, Self, misc)).shared.clone() })
     }
 }

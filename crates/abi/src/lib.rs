@@ -19,5 +19,8 @@
 // Kbuild says `no_std` on the command line already.
 #![allow(unused_attributes, clippy::duplicated_attributes)]
 
+pub mod bytedev;
+pub mod chardev_ioctl;
+pub mod command;
 pub mod ioctl;
 pub mod simblk;

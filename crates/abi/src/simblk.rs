@@ -32,7 +32,7 @@ use core::mem::size_of;
 
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::ioctl::Ioctl;
+use crate::command::{Read, ReadWrite, Write};
 
 /// The module's name, the name of its major in `/proc/devices`, and how its disks' names begin.
 pub const NAME: &str = "simblk";
@@ -74,34 +74,34 @@ pub const IOCTL_TYPE: u8 = 0xbb;
 
 /// [`Create`]: makes a disk. `EINVAL` for a bad size, block size, flag or reserved field, `ENOSPC` when
 /// [`MAX_DISKS`] exist.
-pub const CREATE: Ioctl = Ioctl::read_write::<Create>(IOCTL_TYPE, 0);
+pub const CREATE: ReadWrite<Create> = ReadWrite::new(IOCTL_TYPE, 0);
 /// [`Remove`]: takes a disk away. `ENODEV` without that disk, `EBUSY` if it is open and [`REMOVE_FORCE`] is not given.
-pub const REMOVE: Ioctl = Ioctl::write::<Remove>(IOCTL_TYPE, 1);
+pub const REMOVE: Write<Remove> = Write::new(IOCTL_TYPE, 1);
 /// [`Info`]: of the first disk whose index is [`Info::index`] or more; `ENOENT` after the last.
-pub const LIST: Ioctl = Ioctl::read_write::<Info>(IOCTL_TYPE, 2);
+pub const LIST: ReadWrite<Info> = ReadWrite::new(IOCTL_TYPE, 2);
 /// [`Info`]: of the disk [`Info::index`]; `ENODEV` without that disk.
-pub const INFO: Ioctl = Ioctl::read_write::<Info>(IOCTL_TYPE, 3);
+pub const INFO: ReadWrite<Info> = ReadWrite::new(IOCTL_TYPE, 3);
 /// [`Register`]: makes this open file the mapper of a disk. `EBUSY` if the disk has one, `EALREADY` if this file is
 /// one, `ENODEV` without that disk.
-pub const REGISTER: Ioctl = Ioctl::write::<Register>(IOCTL_TYPE, 4);
+pub const REGISTER: Write<Register> = Write::new(IOCTL_TYPE, 4);
 /// [`ReqSize`]: the next held request. `EAGAIN` (nothing there, and told not to wait), `ETIMEDOUT` (waited in vain),
 /// `EINTR` (a signal with a handler; after one without the wait begins anew).
 ///
 /// This and the following two say `ENOTCONN` before [`REGISTER`], `ESTALE` once the registration has lapsed for want of
 /// an answer (register again to go on), `ENODEV` once the disk is gone.
-pub const REQ_SIZE: Ioctl = Ioctl::read_write::<ReqSize>(IOCTL_TYPE, 5);
+pub const REQ_SIZE: ReadWrite<ReqSize> = ReadWrite::new(IOCTL_TYPE, 5);
 /// [`GetBlk`]: the map of a held request. `ESTALE` if no request with that id is held, `EMSGSIZE` if the array
 /// is too short for it (the count is told all the same).
-pub const GET_BLK: Ioctl = Ioctl::read_write::<GetBlk>(IOCTL_TYPE, 6);
+pub const GET_BLK: ReadWrite<GetBlk> = ReadWrite::new(IOCTL_TYPE, 6);
 /// [`SetBlk`]: the answer to a held request. `ESTALE` if no request with that id is held, `EINVAL` for a wrong
 /// answer: not one entry per logical page in the order of [`GET_BLK`], a page beyond the end, one new page given
 /// twice, or a new page that another entry still reads from.
-pub const SET_BLK: Ioctl = Ioctl::read_write::<SetBlk>(IOCTL_TYPE, 7);
+pub const SET_BLK: ReadWrite<SetBlk> = ReadWrite::new(IOCTL_TYPE, 7);
 /// [`SetTimeout`]: how long a disk waits for an answer. `EINVAL` for 0 or more than [`MAX_TIMEOUT_MS`].
-pub const SET_TIMEOUT: Ioctl = Ioctl::write::<SetTimeout>(IOCTL_TYPE, 8);
+pub const SET_TIMEOUT: Write<SetTimeout> = Write::new(IOCTL_TYPE, 8);
 
 /// [`Info`] of the disk that the ioctl is made on (not the control device).
-pub const DISK_INFO: Ioctl = Ioctl::read::<Info>(IOCTL_TYPE, 64);
+pub const DISK_INFO: Read<Info> = Read::new(IOCTL_TYPE, 64);
 
 /// A flag of [`Remove`]: also if the disk is open. Requests under way end with `EIO`. Who still has it open then reads
 /// `EIO`, and may not write (`EPERM`).
@@ -297,25 +297,36 @@ const _: () = {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::ioctl::Ioctl;
     use std::collections::BTreeSet;
     use zerocopy::{FromBytes, IntoBytes};
 
-    const CONTROL: [Ioctl; 9] =
-        [CREATE, REMOVE, LIST, INFO, REGISTER, REQ_SIZE, GET_BLK, SET_BLK, SET_TIMEOUT];
+    const CONTROL: [Ioctl; 9] = [
+        CREATE.number(),
+        REMOVE.number(),
+        LIST.number(),
+        INFO.number(),
+        REGISTER.number(),
+        REQ_SIZE.number(),
+        GET_BLK.number(),
+        SET_BLK.number(),
+        SET_TIMEOUT.number(),
+    ];
 
     #[test]
     fn every_ioctl_has_a_number_of_its_own() {
-        let numbers: BTreeSet<u8> = CONTROL.iter().chain([&DISK_INFO]).map(|ioctl| ioctl.nr()).collect();
+        let numbers: BTreeSet<u8> =
+            CONTROL.iter().chain([&DISK_INFO.number()]).map(|ioctl| ioctl.nr()).collect();
         assert_eq!(numbers.len(), CONTROL.len() + 1);
         assert!(CONTROL.iter().all(|ioctl| ioctl.ty() == IOCTL_TYPE && ioctl.size() > 0));
     }
 
     #[test]
     fn the_numbers_are_an_abi() {
-        assert_eq!(CREATE.raw(), 0xc020_bb00);
-        assert_eq!(REMOVE.raw(), 0x4008_bb01);
-        assert_eq!(REQ_SIZE.raw(), 0xc020_bb05);
-        assert_eq!(DISK_INFO.raw(), 0x8070_bb40);
+        assert_eq!(CREATE.number().raw(), 0xc020_bb00);
+        assert_eq!(REMOVE.number().raw(), 0x4008_bb01);
+        assert_eq!(REQ_SIZE.number().raw(), 0xc020_bb05);
+        assert_eq!(DISK_INFO.number().raw(), 0x8070_bb40);
     }
 
     #[test]

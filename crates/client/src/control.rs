@@ -134,10 +134,10 @@ impl Control {
     /// [`Error::Refused`] for values that the driver does not take, [`Error::TooMany`], [`Error::Permission`].
     pub fn create(&self, disk: &NewDisk) -> Result<u32> {
         let NewDisk { size, block_size, memory_cap } = *disk;
-        let mut create = abi::Create { size, memory_cap, block_size, flags: 0, index: 0, reserved: 0 };
+        let create = abi::Create { size, memory_cap, block_size, flags: 0, index: 0, reserved: 0 };
         let doing = format!("make a disk of {size} bytes with blocks of {block_size}");
-        match sys::plain(self.0.as_fd(), abi::CREATE, &mut create) {
-            Ok(()) => Ok(create.index),
+        match sys::plain(self.0.as_fd(), abi::CREATE, create) {
+            Ok(create) => Ok(create.index),
             Err(Errno::NOSPC) => Err(Error::TooMany),
             Err(Errno::INVAL) => Err(Error::Refused { doing, why: values() }),
             Err(errno) => Err(other(doing, errno)),
@@ -149,8 +149,8 @@ impl Control {
     /// # Errors
     /// [`Error::NoSuchDisk`], [`Error::InUse`] without force, [`Error::Permission`].
     pub fn remove(&self, index: u32, force: bool) -> Result<()> {
-        let mut remove = abi::Remove { index, flags: if force { abi::REMOVE_FORCE } else { 0 } };
-        match sys::plain(self.0.as_fd(), abi::REMOVE, &mut remove) {
+        let remove = abi::Remove { index, flags: if force { abi::REMOVE_FORCE } else { 0 } };
+        match sys::plain(self.0.as_fd(), abi::REMOVE, remove) {
             Ok(()) => Ok(()),
             Err(Errno::BUSY) => Err(Error::InUse { index }),
             Err(errno) => Err(of_disk(index, format!("remove simblk{index}"), errno)),
@@ -162,9 +162,9 @@ impl Control {
     /// # Errors
     /// [`Error::NoSuchDisk`].
     pub fn info(&self, index: u32) -> Result<Info> {
-        let mut info = abi::Info { index, ..abi::Info::default() };
-        match sys::plain(self.0.as_fd(), abi::INFO, &mut info) {
-            Ok(()) => Ok(info.into()),
+        let asked = abi::Info { index, ..abi::Info::default() };
+        match sys::plain(self.0.as_fd(), abi::INFO, asked) {
+            Ok(info) => Ok(info.into()),
             Err(errno) => Err(of_disk(index, format!("ask about simblk{index}"), errno)),
         }
     }
@@ -181,9 +181,9 @@ impl Control {
     }
 
     fn first_from(&self, index: u32) -> Result<Option<Info>> {
-        let mut info = abi::Info { index, ..abi::Info::default() };
-        match sys::plain(self.0.as_fd(), abi::LIST, &mut info) {
-            Ok(()) => Ok(Some(info.into())),
+        let asked = abi::Info { index, ..abi::Info::default() };
+        match sys::plain(self.0.as_fd(), abi::LIST, asked) {
+            Ok(info) => Ok(Some(info.into())),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(other("list the disks", errno)),
         }
@@ -195,7 +195,7 @@ impl Control {
     /// [`Error::Refused`] for 0 or more than [`abi::MAX_TIMEOUT_MS`], [`Error::NoSuchDisk`], [`Error::Permission`].
     pub fn set_timeout(&self, index: u32, timeout_ms: u32) -> Result<()> {
         let doing = format!("set the time for an answer to {timeout_ms} ms");
-        match sys::plain(self.0.as_fd(), abi::SET_TIMEOUT, &mut abi::SetTimeout { index, timeout_ms }) {
+        match sys::plain(self.0.as_fd(), abi::SET_TIMEOUT, abi::SetTimeout { index, timeout_ms }) {
             Ok(()) => Ok(()),
             Err(Errno::INVAL) => {
                 Err(Error::Refused { doing, why: format!("it takes 1 to {}", abi::MAX_TIMEOUT_MS) })
@@ -216,9 +216,8 @@ impl Control {
 pub fn disk_info(path: &Path) -> Result<Info> {
     let doing = format!("ask {} about itself", path.display());
     let file = File::open(path).map_err(|source| Error::System { doing: doing.clone(), source })?;
-    let mut info = abi::Info::default();
-    match sys::plain(file.as_fd(), abi::DISK_INFO, &mut info) {
-        Ok(()) => Ok(info.into()),
+    match sys::plain(file.as_fd(), abi::DISK_INFO, ()) {
+        Ok(info) => Ok(info.into()),
         Err(Errno::NOTTY | Errno::INVAL) => {
             Err(Error::Refused { doing, why: "it is no disk of simblk".into() })
         }

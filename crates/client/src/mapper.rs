@@ -60,7 +60,7 @@ impl Mapper {
         let control = Control::open()?;
         let info = control.info(index)?;
         let file = control.into_file();
-        match sys::plain(file.as_fd(), abi::REGISTER, &mut abi::Register { index, reserved: 0 }) {
+        match sys::plain(file.as_fd(), abi::REGISTER, abi::Register { index, reserved: 0 }) {
             Ok(()) => Ok(Self { file, info }),
             Err(Errno::BUSY) => Err(Error::Taken { index }),
             Err(errno) => Err(of_disk(index, format!("register as the mapper of simblk{index}"), errno)),
@@ -87,9 +87,9 @@ impl Mapper {
             Wait::Forever => abi::WAIT_FOREVER,
             Wait::Millis(millis) => millis.min(abi::WAIT_FOREVER - 1),
         };
-        let mut next = abi::ReqSize { after: 0, id: 0, bytes: 0, timeout_ms, entries: 0 };
-        match sys::plain(self.fd(), abi::REQ_SIZE, &mut next) {
-            Ok(()) => Ok(Some(Request { id: next.id, bytes: next.bytes, entries: next.entries })),
+        let next = abi::ReqSize { after: 0, id: 0, bytes: 0, timeout_ms, entries: 0 };
+        match sys::plain(self.fd(), abi::REQ_SIZE, next) {
+            Ok(next) => Ok(Some(Request { id: next.id, bytes: next.bytes, entries: next.entries })),
             Err(Errno::AGAIN | Errno::TIMEDOUT) => Ok(None),
             Err(Errno::INTR) => Err(Error::Interrupted),
             Err(errno) => Err(self.error("the registration", "wait for a request", errno)),

@@ -3,19 +3,24 @@
 //! The control device: disks are made, listed and removed here, and user programs take part in
 //! their I/O.
 //!
-//! What crosses the boundary is described in `blockyard_abi::simblk`. Each ioctl copies its struct
-//! in whole, judges every field, and copies it out whole: the structs have no padding, so nothing
-//! else leaves the kernel.
+//! What crosses the boundary is described in `blockyard_abi::simblk`. Each ioctl's struct is copied
+//! in whole and out whole (`kit::ioctl`); what is here judges every field.
 
-use blockyard_abi::{ioctl::Ioctl, simblk as abi};
+use blockyard_abi::{command::ReadWrite, simblk as abi};
 use kernel::{
+    fs::File,
     new_mutex,
     prelude::*,
     sync::{Arc, Mutex, UniqueArc},
     uaccess::{UserPtr, UserSlice},
 };
-use kit::{capability, misc::SharedMisc, noio::NoIo};
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use kit::{
+    capability,
+    file::Operations,
+    ioctl::{Argument, Call},
+    noio::NoIo,
+};
+use zerocopy::IntoBytes;
 
 use crate::{
     disk::{DiskRef, Geometry},
@@ -48,86 +53,48 @@ impl Drop for Binding {
     }
 }
 
-/// A struct that crosses the boundary.
-trait Crossing: FromBytes + IntoBytes + Immutable {}
-impl<T: FromBytes + IntoBytes + Immutable> Crossing for T {}
-
-/// The argument of an ioctl, in user space.
-struct Argument {
-    address: UserPtr,
-}
-
-impl Argument {
-    fn get<T: Crossing>(&self) -> Result<T> {
-        let mut value = T::new_zeroed();
-        let mut reader = UserSlice::new(self.address, size_of::<T>()).reader();
-        reader.read_slice(value.as_mut_bytes())?;
-        Ok(value)
-    }
-
-    fn put<T: Crossing>(&self, value: &T) -> Result {
-        let mut writer = UserSlice::new(self.address, size_of::<T>()).writer();
-        writer.write_slice(value.as_bytes())
-    }
-}
-
-impl SharedMisc for Control {
+#[vtable]
+impl Operations for Control {
     type Shared = Registry;
-    type OwnerModule = crate::SimBlk;
 
-    fn open(registry: Arc<Registry>) -> impl PinInit<Self, Error> {
+    fn open(registry: Arc<Registry>, _: &File) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             registry,
             binding <- new_mutex!(None),
         })
     }
 
-    fn ioctl(&self, command: u32, argument: usize) -> Result<isize> {
-        let argument = Argument {
-            address: UserPtr::from_addr(argument),
-        };
-        match Ioctl::from_raw(command) {
-            abi::LIST => self.list(&argument),
-            abi::INFO => self.info(&argument),
-            command => {
-                capability::require_sys_admin()?;
-                // A mapping program must not wait for memory that is freed by writing to the very
-                // disk whose requests it is to answer.
-                let _no_io = NoIo::enter();
-                self.privileged(command, &argument)
-            }
+    fn ioctl(&self, _: &File, call: Call) -> Result<isize> {
+        if ![abi::LIST.number(), abi::INFO.number()].contains(&call.number()) {
+            capability::require_sys_admin()?;
         }
-        .map(|()| 0)
+        // A mapping program must not wait for memory that is freed by writing to the very disk
+        // whose requests it is to answer.
+        let _no_io = NoIo::enter();
+        call.on(abi::LIST, |wanted| self.list(wanted))
+            .on(abi::INFO, |wanted| self.info(wanted))
+            .on(abi::CREATE, |create| self.create(create))
+            .on(abi::REMOVE, |remove| self.remove(remove))
+            .on(abi::REGISTER, |register| self.register(register))
+            .on(abi::REQ_SIZE, |request| self.req_size(request))
+            .with(abi::GET_BLK, |argument| self.get_blk(argument))
+            .on(abi::SET_BLK, |request| self.set_blk(request))
+            .on(abi::SET_TIMEOUT, |request| self.set_timeout(request))
+            .answer()
     }
 }
 
 impl Control {
-    fn privileged(&self, command: Ioctl, argument: &Argument) -> Result {
-        match command {
-            abi::CREATE => self.create(argument),
-            abi::REMOVE => self.remove(argument),
-            abi::REGISTER => self.register(argument),
-            abi::REQ_SIZE => self.req_size(argument),
-            abi::GET_BLK => self.get_blk(argument),
-            abi::SET_BLK => self.set_blk(argument),
-            abi::SET_TIMEOUT => self.set_timeout(argument),
-            _ => Err(ENOTTY),
-        }
-    }
-
-    fn list(&self, argument: &Argument) -> Result {
-        let wanted: abi::Info = argument.get()?;
+    fn list(&self, wanted: abi::Info) -> Result<abi::Info> {
         let disk = self.registry.at_or_after(wanted.index).ok_or(ENOENT)?;
-        argument.put(&disk.info())
+        Ok(disk.info())
     }
 
-    fn info(&self, argument: &Argument) -> Result {
-        let wanted: abi::Info = argument.get()?;
-        argument.put(&self.registry.get(wanted.index)?.info())
+    fn info(&self, wanted: abi::Info) -> Result<abi::Info> {
+        Ok(self.registry.get(wanted.index)?.info())
     }
 
-    fn create(&self, argument: &Argument) -> Result {
-        let mut create: abi::Create = argument.get()?;
+    fn create(&self, mut create: abi::Create) -> Result<abi::Create> {
         if create.flags != 0 || create.reserved != 0 {
             return Err(EINVAL);
         }
@@ -136,11 +103,10 @@ impl Control {
             block_size: create.block_size,
             memory_cap: create.memory_cap,
         })?;
-        argument.put(&create)
+        Ok(create)
     }
 
-    fn remove(&self, argument: &Argument) -> Result {
-        let remove: abi::Remove = argument.get()?;
+    fn remove(&self, remove: abi::Remove) -> Result {
         if remove.flags & !abi::REMOVE_FORCE != 0 {
             return Err(EINVAL);
         }
@@ -148,8 +114,7 @@ impl Control {
             .remove(remove.index, remove.flags & abi::REMOVE_FORCE != 0)
     }
 
-    fn register(&self, argument: &Argument) -> Result {
-        let register: abi::Register = argument.get()?;
+    fn register(&self, register: abi::Register) -> Result {
         if register.reserved != 0 {
             return Err(EINVAL);
         }
@@ -179,8 +144,7 @@ impl Control {
         self.binding.lock().clone().ok_or(ENOTCONN)
     }
 
-    fn req_size(&self, argument: &Argument) -> Result {
-        let mut request: abi::ReqSize = argument.get()?;
+    fn req_size(&self, mut request: abi::ReqSize) -> Result<abi::ReqSize> {
         let binding = self.binding()?;
         let mapper = &binding.disk.mapper;
         (request.id, request.bytes, request.entries) = mapper.wait(
@@ -189,11 +153,12 @@ impl Control {
             request.timeout_ms,
             |id, held| (id, u64::from(held.bio.size()), mapping::count(held)),
         )?;
-        argument.put(&request)
+        Ok(request)
     }
 
-    fn get_blk(&self, argument: &Argument) -> Result {
-        let mut request: abi::GetBlk = argument.get()?;
+    /// Tells how many entries there are also if there is no room for them.
+    fn get_blk(&self, argument: &Argument<ReadWrite<abi::GetBlk>>) -> Result {
+        let mut request = argument.get()?;
         if request.reserved != 0 {
             return Err(EINVAL);
         }
@@ -221,8 +186,7 @@ impl Control {
             .write_slice(bytes)
     }
 
-    fn set_blk(&self, argument: &Argument) -> Result {
-        let mut request: abi::SetBlk = argument.get()?;
+    fn set_blk(&self, mut request: abi::SetBlk) -> Result<abi::SetBlk> {
         if request.count == 0 || request.count > abi::MAX_MAP_ENTRIES {
             return Err(EINVAL);
         }
@@ -237,11 +201,10 @@ impl Control {
         let answer = Answer::new(answers, binding.disk.geometry.pages())?;
         let ended = Mapper::answer(&binding.disk, binding.token, request.id, answer)?;
         request.error = ended.map_or_else(|status| status.errno(), |()| 0);
-        argument.put(&request)
+        Ok(request)
     }
 
-    fn set_timeout(&self, argument: &Argument) -> Result {
-        let request: abi::SetTimeout = argument.get()?;
+    fn set_timeout(&self, request: abi::SetTimeout) -> Result {
         let disk = self.registry.get(request.index)?;
         Mapper::set_timeout(&disk, request.timeout_ms)
     }

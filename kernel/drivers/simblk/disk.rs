@@ -2,7 +2,7 @@
 
 //! One disk: its memory, and what happens to a bio.
 
-use blockyard_abi::{ioctl::Ioctl, simblk as abi};
+use blockyard_abi::simblk as abi;
 use kernel::{
     prelude::*,
     static_lock_class,
@@ -10,14 +10,13 @@ use kernel::{
         atomic::{Atomic, Relaxed},
         Arc, ArcBorrow,
     },
-    uaccess::{UserPtr, UserSlice},
 };
 use kit::{
     block::{Bio, Counters, Limits, Op, Operations, Status},
     delayed::{Delayed, Expired},
+    ioctl::Call,
     mem::{PageStore, StoreError, Wait},
 };
-use zerocopy::IntoBytes;
 
 use crate::{debug, mapper::Mapper};
 
@@ -249,24 +248,11 @@ impl Operations for Driver {
         );
     }
 
-    fn ioctl(
-        disk: ArcBorrow<'_, Delayed<SimDisk>>,
-        command: u32,
-        argument: usize,
-    ) -> Result<c_int> {
-        let ioctl = Ioctl::from_raw(command);
+    fn ioctl(disk: ArcBorrow<'_, Delayed<SimDisk>>, call: Call) -> Result<isize> {
         if debug::LOG_IO.get() {
-            debug::log_ioctl(disk.index, ioctl);
+            debug::log_ioctl(disk.index, call.number());
         }
-        match ioctl {
-            abi::DISK_INFO => {
-                let to = UserPtr::from_addr(argument);
-                let mut writer = UserSlice::new(to, ioctl.size()).writer();
-                writer.write_slice(disk.info().as_bytes())?;
-                Ok(0)
-            }
-            _ => Err(ENOTTY),
-        }
+        call.on(abi::DISK_INFO, |()| Ok(disk.info())).answer()
     }
 
     fn dying(disk: ArcBorrow<'_, Delayed<SimDisk>>) {

@@ -15,6 +15,7 @@ use kernel::{
 };
 
 use super::{disk::Inner, Bio};
+use crate::ioctl::Call;
 
 /// The driver's data, as it is lent to a callback.
 pub(super) type Borrowed<'a, T> = <<T as Operations>::Data as ForeignOwnable>::Borrowed<'a>;
@@ -46,7 +47,7 @@ pub trait Operations: Sized + 'static {
 
     /// An ioctl that the block layer does not know. `ENOTTY` for those that the driver does not
     /// know either.
-    fn ioctl(_data: Borrowed<'_, Self>, _command: u32, _argument: usize) -> Result<c_int> {
+    fn ioctl(_data: Borrowed<'_, Self>, _call: Call) -> Result<isize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -159,8 +160,8 @@ impl<T: Operations> Table<T> {
     ) -> c_int {
         // SAFETY: The open file keeps the device and its disk.
         let inner = unsafe { Self::inner((*device).bd_disk) };
-        match T::ioctl(inner.data(), command, argument) {
-            Ok(result) => result,
+        match T::ioctl(inner.data(), Call::new(command, argument)) {
+            Ok(answer) => answer as c_int,
             Err(error) => error.to_errno(),
         }
     }

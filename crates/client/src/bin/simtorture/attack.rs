@@ -13,7 +13,9 @@ use blockyard_abi::simblk as abi;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::arena::{Arena, Place};
-use crate::documented::IOCTLS;
+use crate::documented::{
+    CREATE, GET_BLK, INFO, IOCTLS, LIST, REGISTER, REMOVE, REQ_SIZE, SET_BLK, SET_TIMEOUT,
+};
 use crate::tally::Tally;
 
 /// Where in the arena arrays lie.
@@ -80,19 +82,19 @@ impl Attacker {
     fn take_part(&mut self) {
         let file = self.files.get(&mut self.random);
         let ask = abi::ReqSize { after: 0, id: 0, bytes: 0, timeout_ms: self.random.u32(..20), entries: 0 };
-        if self.call(&file, abi::REQ_SIZE, ask.as_bytes(), Place::Good) != 0 {
+        if self.call(&file, REQ_SIZE, ask.as_bytes(), Place::Good) != 0 {
             return;
         }
-        self.request = self.argument(abi::REQ_SIZE.size());
+        self.request = self.argument(REQ_SIZE.size());
         let map = self.get_blk(self.request.id, abi::MAX_MAP_ENTRIES);
-        if self.call(&file, abi::GET_BLK, map.as_bytes(), Place::Good) == 0 {
+        if self.call(&file, GET_BLK, map.as_bytes(), Place::Good) == 0 {
             self.answer_map(&file);
         }
     }
 
     /// Answers the map that lies in the arena, right or with one page wrong.
     fn answer_map(&mut self, file: &File) {
-        let told: abi::GetBlk = self.argument(abi::GET_BLK.size());
+        let told: abi::GetBlk = self.argument(GET_BLK.size());
         let shift = self.random.u64(..4);
         let mut answers = Vec::new();
         for index in 0..told.count as usize {
@@ -112,7 +114,7 @@ impl Attacker {
         }
         self.arena.put(ARRAY, answers.as_bytes());
         let argument = self.set_blk(told.id, told.count);
-        self.call(file, abi::SET_BLK, argument.as_bytes(), Place::Good);
+        self.call(file, SET_BLK, argument.as_bytes(), Place::Good);
     }
 
     /// One call of any kind.
@@ -129,7 +131,7 @@ impl Attacker {
             self.random.fill(&mut argument);
         }
         // Waiting for ever in every thread would leave nobody to attack.
-        if number == abi::REQ_SIZE {
+        if number == REQ_SIZE {
             argument[24..28].copy_from_slice(&self.random.u32(..30).to_ne_bytes());
         }
         let place = self.place();
@@ -167,17 +169,17 @@ impl Attacker {
         let (index, flags) = (self.index(), self.flags());
         let few = self.random.u32(..200);
         match number {
-            abi::CREATE => self.create(flags).as_bytes().to_vec(),
-            abi::REMOVE => abi::Remove { index, flags }.as_bytes().to_vec(),
-            abi::LIST | abi::INFO => abi::Info { index, ..abi::Info::default() }.as_bytes().to_vec(),
-            abi::REGISTER => abi::Register { index, reserved: flags & 2 }.as_bytes().to_vec(),
-            abi::REQ_SIZE => {
+            CREATE => self.create(flags).as_bytes().to_vec(),
+            REMOVE => abi::Remove { index, flags }.as_bytes().to_vec(),
+            LIST | INFO => abi::Info { index, ..abi::Info::default() }.as_bytes().to_vec(),
+            REGISTER => abi::Register { index, reserved: flags & 2 }.as_bytes().to_vec(),
+            REQ_SIZE => {
                 let after = if few < 20 { self.number() } else { 0 };
                 abi::ReqSize { after, timeout_ms: few, ..self.request }.as_bytes().to_vec()
             }
-            abi::GET_BLK => self.get_blk(self.request.id, few).as_bytes().to_vec(),
-            abi::SET_BLK => self.set_blk(self.request.id, few).as_bytes().to_vec(),
-            abi::SET_TIMEOUT => abi::SetTimeout { index, timeout_ms: few }.as_bytes().to_vec(),
+            GET_BLK => self.get_blk(self.request.id, few).as_bytes().to_vec(),
+            SET_BLK => self.set_blk(self.request.id, few).as_bytes().to_vec(),
+            SET_TIMEOUT => abi::SetTimeout { index, timeout_ms: few }.as_bytes().to_vec(),
             _ => vec![0; number.size().min(ARRAY)],
         }
     }

@@ -8,17 +8,27 @@ use libc::{
     ENOTTY, ESTALE, ETIMEDOUT,
 };
 
+pub(crate) const CREATE: Ioctl = abi::CREATE.number();
+pub(crate) const REMOVE: Ioctl = abi::REMOVE.number();
+pub(crate) const LIST: Ioctl = abi::LIST.number();
+pub(crate) const INFO: Ioctl = abi::INFO.number();
+pub(crate) const REGISTER: Ioctl = abi::REGISTER.number();
+pub(crate) const REQ_SIZE: Ioctl = abi::REQ_SIZE.number();
+pub(crate) const GET_BLK: Ioctl = abi::GET_BLK.number();
+pub(crate) const SET_BLK: Ioctl = abi::SET_BLK.number();
+pub(crate) const SET_TIMEOUT: Ioctl = abi::SET_TIMEOUT.number();
+
 /// The control device's ioctls, with their names.
 pub(crate) const IOCTLS: [(Ioctl, &str); 9] = [
-    (abi::CREATE, "CREATE"),
-    (abi::REMOVE, "REMOVE"),
-    (abi::LIST, "LIST"),
-    (abi::INFO, "INFO"),
-    (abi::REGISTER, "REGISTER"),
-    (abi::REQ_SIZE, "REQ_SIZE"),
-    (abi::GET_BLK, "GET_BLK"),
-    (abi::SET_BLK, "SET_BLK"),
-    (abi::SET_TIMEOUT, "SET_TIMEOUT"),
+    (CREATE, "CREATE"),
+    (REMOVE, "REMOVE"),
+    (LIST, "LIST"),
+    (INFO, "INFO"),
+    (REGISTER, "REGISTER"),
+    (REQ_SIZE, "REQ_SIZE"),
+    (GET_BLK, "GET_BLK"),
+    (SET_BLK, "SET_BLK"),
+    (SET_TIMEOUT, "SET_TIMEOUT"),
 ];
 
 /// What a call that takes an argument may always answer.
@@ -32,15 +42,15 @@ pub(crate) fn name(number: Ioctl) -> Option<&'static str> {
 /// Whether the interface documents this error number for this ioctl.
 pub(crate) fn allows(number: Ioctl, errno: i32) -> bool {
     let own: &[i32] = match number {
-        abi::CREATE => &[EINVAL, ENOSPC],
-        abi::REMOVE => &[EINVAL, ENODEV, EBUSY],
-        abi::LIST => &[ENOENT],
-        abi::INFO => &[ENODEV],
-        abi::REGISTER => &[EINVAL, EBUSY, EALREADY, ENODEV],
-        abi::REQ_SIZE => &[EINVAL, EAGAIN, ETIMEDOUT, EINTR, ENOTCONN, ESTALE, ENODEV],
-        abi::GET_BLK => &[EINVAL, EMSGSIZE, ENOTCONN, ESTALE, ENODEV],
-        abi::SET_BLK => &[EINVAL, ENOTCONN, ESTALE, ENODEV],
-        abi::SET_TIMEOUT => &[EINVAL, ENODEV],
+        CREATE => &[EINVAL, ENOSPC],
+        REMOVE => &[EINVAL, ENODEV, EBUSY],
+        LIST => &[ENOENT],
+        INFO => &[ENODEV],
+        REGISTER => &[EINVAL, EBUSY, EALREADY, ENODEV],
+        REQ_SIZE => &[EINVAL, EAGAIN, ETIMEDOUT, EINTR, ENOTCONN, ESTALE, ENODEV],
+        GET_BLK => &[EINVAL, EMSGSIZE, ENOTCONN, ESTALE, ENODEV],
+        SET_BLK => &[EINVAL, ENOTCONN, ESTALE, ENODEV],
+        SET_TIMEOUT => &[EINVAL, ENODEV],
         _ => return errno == ENOTTY,
     };
     own.contains(&errno) || ANY.contains(&errno)

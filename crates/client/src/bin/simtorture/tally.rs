@@ -83,10 +83,10 @@ mod tests {
     #[test]
     fn what_is_not_documented_is_found() {
         let mut tally = Tally::default();
-        tally.call(abi::CREATE, libc::EINVAL);
+        tally.call(abi::CREATE.number(), libc::EINVAL);
         tally.call(Ioctl::none(abi::IOCTL_TYPE, 99), libc::ENOTTY);
         assert!(tally.undocumented().is_empty());
-        tally.call(abi::LIST, libc::EIO);
+        tally.call(abi::LIST.number(), libc::EIO);
         tally.call(Ioctl::none(abi::IOCTL_TYPE, 99), 0);
         tally.call(Ioctl::none(abi::IOCTL_TYPE, 99), libc::EINVAL);
         assert_eq!(tally.undocumented().len(), 3, "{:?}", tally.undocumented());
