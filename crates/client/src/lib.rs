@@ -11,6 +11,8 @@
 //! What a mapper answers is a [`Policy`](policy::Policy): the identity, a shift, a random permutation, or a log-structured
 //! translation layer as a flash disk has it. [`serve`] runs one against a mapper.
 //!
+//! The character devices among the examples have a module of their own, [`chrdev`].
+//!
 //! The numbers and structs are those of [`blockyard_abi::simblk`], which the driver is built from as well.
 //! Every error is an [`Error`] that says what to do next.
 //!
@@ -28,6 +30,7 @@
 //! # }
 //! ```
 
+pub mod chrdev;
 mod control;
 mod error;
 mod mapper;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The programs that run in the guest: the agent and `simctl`, linked statically so that any root file system will do.
+//! The programs that run in the guest: the agent, `simctl`, `chrctl` and what tests bring, linked statically so that any root file system will do.
 //!
 //! They are built from this workspace by cargo, when a guest is first needed, also by a test that uses the lab as a
 //! library. The result is cached by the sources; cargo's own folder is kept beside it, so that a change costs seconds.
@@ -16,8 +16,10 @@ use crate::toolchain::Rustc;
 use crate::{files, workspace};
 
 /// Packages and their programs.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("blockyard-agent", "blockyard-agent"),
+    ("blockyard-client", "chrctl"),
+    ("blockyard-client", "chrtest"),
     ("blockyard-client", "simctl"),
     ("blockyard-client", "simtorture"),
 ];
@@ -42,6 +44,16 @@ impl Programs {
     /// The guest's first process.
     pub fn agent(&self) -> PathBuf {
         self.dir.join("blockyard-agent")
+    }
+
+    /// The command that steers the character devices among the examples.
+    pub fn chrctl(&self) -> PathBuf {
+        self.dir.join("chrctl")
+    }
+
+    /// What tests need of those devices and no shell can do; only a test that wants it brings it to a guest.
+    pub fn chrtest(&self) -> PathBuf {
+        self.dir.join("chrtest")
     }
 
     /// The command that steers `simblk`.
@@ -83,8 +95,9 @@ fn with_all(key: Key, root: &Path, path: &Path) -> Result<Key> {
 }
 
 fn build(cache: &Cache, root: &Path, dir: &Path) -> Result<()> {
-    let (target_dir, _guard) =
-        cache.workspace("cargo", &Key::new("guest"), "cargo's folder for the guest's programs")?;
+    // One for each workspace: to cargo the packages of two are the same, and what is older than the other's build is fresh.
+    let key = Key::new("guest").with("workspace", root.as_os_str().as_encoded_bytes());
+    let (target_dir, _guard) = cache.workspace("cargo", &key, "cargo's folder for the guest's programs")?;
     let job = Job::begin("building the guest's programs");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
@@ -123,7 +136,7 @@ fn explain(error: Error) -> Error {
     let failure = std::error::Error::source(&error)
         .and_then(|s| s.downcast_ref::<Failure>())
         .map(|f| Failure { status: f.status, tail: f.tail.clone() });
-    let error = Error::new(Kind::Build, "the guest's programs (agent, simctl, simtorture) did not build");
+    let error = Error::new(Kind::Build, "the guest's programs (the agent, simctl and others) did not build");
     match failure {
         Some(failure) => error.with_source(failure),
         None => error,

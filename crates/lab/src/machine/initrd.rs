@@ -28,7 +28,9 @@ pub fn write(
     let config =
         postcard::to_stdvec(config).context(Kind::Lab, || "cannot write the agent's configuration")?;
     archive.file(BOOT_CONFIG_PATH, 0o644, &config)?;
-    archive.host_file(&format!("{OVERLAY_DIR}/usr/bin/simctl"), &programs.simctl())?;
+    for (name, program) in [("chrctl", programs.chrctl()), ("simctl", programs.simctl())] {
+        archive.host_file(&format!("{OVERLAY_DIR}/usr/bin/{name}"), &program)?;
+    }
     let inside = format!("{OVERLAY_DIR}/usr/lib/modules/{release}");
     if modules.is_empty() {
         archive.host_tree(&inside, &kernel_modules.join("lib/modules").join(release))?;
