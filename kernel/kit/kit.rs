@@ -22,6 +22,8 @@
 //! | [`ring`] | events that are recorded where nothing may wait, and counted if lost |
 //! | [`waiters`] | tasks that wait for what happens in any context |
 //! | [`irq_work`] | a call that can be asked for in any context |
+//! | [`proc`] | entries in /proc: bytes at offsets, and lists of any length |
+//! | [`text`] | short texts that a user writes to a file |
 //! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
 //!
 //! The kit is linked into each module, whole. A function that is not generic and uses a symbol that
@@ -49,4 +51,5 @@ pub mod param;
 pub mod probe;
 pub mod proc;
 pub mod ring;
+pub mod text;
 pub mod waiters;
