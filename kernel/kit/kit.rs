@@ -23,6 +23,8 @@
 //! | [`waiters`] | tasks that wait for what happens in any context |
 //! | [`irq_work`] | a call that can be asked for in any context |
 //! | [`proc`] | entries in /proc: bytes at offsets, and lists of any length |
+//! | [`kobject`] | objects in sysfs with attributes, and uevents when they change |
+//! | [`tails`] | waiting for callbacks of ours that other tasks run to have returned |
 //! | [`text`] | short texts that a user writes to a file |
 //! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
 //!
@@ -51,5 +53,6 @@ pub mod param;
 pub mod probe;
 pub mod proc;
 pub mod ring;
+pub mod tails;
 pub mod text;
 pub mod waiters;

@@ -9,11 +9,8 @@
 //! disk *has returned*:
 //!
 //! - dropping the [`Major`] waits until all its disks were counted off in `free_disk`;
-//! - what runs after that (the end of the function) is in the module's text, too. If it ran in
-//!   another task, that task may have been preempted there. `synchronize_rcu_tasks()` waits until
-//!   every task has scheduled voluntarily or been in user space, which none does there. It takes
-//!   long (up to a second), and is left out when all disks were freed by the task that removed
-//!   them.
+//! - what runs after that (the end of the function) is in the module's text, too, and is waited
+//!   for ([`tails`]), unless all disks were freed by the task that removed them.
 
 use kernel::{
     bindings,
@@ -25,7 +22,7 @@ use kernel::{
     },
 };
 
-use crate::flag::Flag;
+use crate::{flag::Flag, tails};
 
 /// A dynamic major number, in `/proc/devices` until dropped.
 ///
@@ -116,7 +113,7 @@ impl Drop for Major {
             shared.all_gone.wait_for_completion();
         }
         if shared.freed_elsewhere.get() {
-            wait_for_tails();
+            tails::wait();
         }
     }
 }
@@ -125,17 +122,4 @@ impl Drop for Major {
 fn unregister(number: u32, name: &'static CStr) {
     // SAFETY: Registered with this number and name.
     unsafe { bindings::unregister_blkdev(number, name.as_char_ptr()) };
-}
-
-/// Waits until no task is preempted in this module's code.
-fn wait_for_tails() {
-    // SAFETY: Called in process context, where it may sleep.
-    #[cfg(CONFIG_TASKS_RCU)]
-    unsafe {
-        bindings::synchronize_rcu_tasks()
-    };
-    // Without it this is the best there is. A preemptible kernel gets tasks RCU with kprobes or
-    // tracers, and the yard's configurations have kprobes; one that is not preemptible needs no more.
-    #[cfg(not(CONFIG_TASKS_RCU))]
-    kernel::sync::rcu::synchronize_rcu();
 }
