@@ -12,6 +12,12 @@
 #include <linux/device-mapper.h>
 #include <linux/fs_context.h>
 #include <linux/kprobes.h>
+#include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/pid.h>
 #include <linux/proc_fs.h>
+#include <linux/sched.h>
+#include <linux/sched/task.h>
 #include <linux/statfs.h>
+#include <linux/time_namespace.h>
+#include <linux/uidgid.h>

@@ -24,6 +24,7 @@
 //! | [`irq_work`] | a call that can be asked for in any context |
 //! | [`proc`] | entries in /proc: bytes at offsets, and lists of any length |
 //! | [`kobject`] | objects in sysfs with attributes, and uevents when they change |
+//! | [`task`] | what the kernel knows of other processes, and signals to them |
 //! | [`tails`] | waiting for callbacks of ours that other tasks run to have returned |
 //! | [`text`] | short texts that a user writes to a file |
 //! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
@@ -54,5 +55,6 @@ pub mod probe;
 pub mod proc;
 pub mod ring;
 pub mod tails;
+pub mod task;
 pub mod text;
 pub mod waiters;

@@ -28,16 +28,21 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// closed or removed.
     fn open(&self, file: &File) -> impl PinInit<Self::Opened, Error>;
 
-    /// How many bytes there are, which is where `SEEK_END` counts from.
-    fn size(&self, opened: Pin<&Self::Opened>) -> usize;
+    /// How many bytes there are, which is where `SEEK_END` counts from. Without it the entry has no
+    /// positions to go to.
+    fn size(&self, _opened: Pin<&Self::Opened>) -> usize {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Reads at a position, and moves it. Returns how many bytes; none is the end.
     fn read(
         &self,
-        opened: Pin<&Self::Opened>,
-        position: &mut i64,
-        to: &mut IovIterDest<'_>,
-    ) -> Result<usize>;
+        _opened: Pin<&Self::Opened>,
+        _position: &mut i64,
+        _to: &mut IovIterDest<'_>,
+    ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Writes at a position, and moves it. Returns how many bytes were taken.
     ///
@@ -84,13 +89,17 @@ struct Table<T>(PhantomData<T>);
 impl<T: Operations> Table<T> {
     const TABLE: &'static proc_ops = &proc_ops {
         proc_open: Some(Self::open),
-        proc_read_iter: Some(Self::read_iter),
+        proc_read_iter: if T::HAS_READ {
+            Some(Self::read_iter)
+        } else {
+            None
+        },
         proc_write: if T::HAS_WRITE {
             Some(Self::write)
         } else {
             None
         },
-        proc_lseek: Some(Self::lseek),
+        proc_lseek: if T::HAS_SIZE { Some(Self::lseek) } else { None },
         proc_release: Some(Self::release),
         ..pin_init::zeroed()
     };
