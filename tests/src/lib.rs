@@ -2,7 +2,8 @@
 //! What every test in a guest needs: a guest with our drivers, and the kernel log as part of the result.
 //!
 //! A test boots its own guest (it costs seconds), so that no test sees another's leftovers and a dead kernel
-//! fails one test. `BLOCKYARD_PROFILE=debug` runs the same tests under the debug kernel.
+//! fails one test. `BLOCKYARD_PROFILE=debug` runs the same tests under the debug kernel,
+//! `BLOCKYARD_SERIES=7.2` under that series.
 
 use std::sync::OnceLock;
 
@@ -16,7 +17,8 @@ pub fn kernel() -> &'static Kernel {
             Ok("debug") => Profile::Debug,
             _ => Profile::Base,
         };
-        let spec = KernelSpec { profile, ..KernelSpec::default() };
+        let series = std::env::var("BLOCKYARD_SERIES").ok().filter(|series| !series.is_empty());
+        let spec = KernelSpec { profile, series, ..KernelSpec::default() };
         Kernel::ensure(&spec).unwrap_or_else(|e| panic!("no kernel: {}", explain(&e)))
     })
 }

@@ -69,6 +69,9 @@ pub struct KernelChoice {
     /// The kernel's configuration
     #[arg(long, value_enum, default_value_t)]
     pub profile: Profile,
+    /// The kernel's series, as in 7.2; without it, the newest that the yard knows
+    #[arg(long, value_name = "X.Y")]
+    pub series: Option<String>,
     /// Kernel source to use instead of the packaged one: an unpacked tree or a tarball
     #[arg(long, value_name = "DIR|TARBALL")]
     pub source: Option<PathBuf>,
@@ -103,7 +106,7 @@ pub struct Build {
     #[arg(value_name = "DRIVER")]
     pub drivers: Vec<String>,
     /// Build against this kernel build tree instead of ours
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["profile", "source", "fragments"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["profile", "series", "source", "fragments"])]
     pub kdir: Option<PathBuf>,
     /// Write kernel/rust-project.json, which makes rust-analyzer work on the drivers
     #[arg(long)]
@@ -244,11 +247,14 @@ pub struct Test {
     /// The kernel that the guests boot
     #[arg(long, value_enum, default_value_t)]
     pub profile: Profile,
+    /// The kernel's series, as in 7.2; without it, the newest that the yard knows
+    #[arg(long, value_name = "X.Y")]
+    pub series: Option<String>,
     /// Only tests whose name holds this
     #[arg(value_name = "FILTER")]
     pub filter: Option<String>,
     /// Only the tests that need no guest
-    #[arg(long, conflicts_with = "profile")]
+    #[arg(long, conflicts_with_all = ["profile", "series"])]
     pub host: bool,
 }
 

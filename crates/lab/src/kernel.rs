@@ -73,14 +73,16 @@ impl FromStr for Profile {
 pub struct KernelSpec {
     /// The profile.
     pub profile: Profile,
-    /// A folder or a tar archive with the source; else Debian's package of our series.
+    /// The series, as in `7.3`; without one, the newest that the yard knows.
+    pub series: Option<String>,
+    /// A folder or a tar archive with the source; else Debian's package of the series.
     pub source: Option<PathBuf>,
     /// Fragments of configuration, on top of the profile's; what a later one says holds.
     pub fragments: Vec<PathBuf>,
 }
 
 impl KernelSpec {
-    /// This profile of our series.
+    /// This profile of the newest series.
     pub fn profile(profile: Profile) -> Self {
         Self { profile, ..Self::default() }
     }
@@ -238,9 +240,9 @@ struct Plan {
 
 impl Plan {
     fn new(cache: &Cache, spec: &KernelSpec) -> Result<Self> {
-        let recipe = Recipe::load()?;
         // Cheap checks first: nobody wants to hear of a typing error after a download.
-        let fragments = config::fragments(spec)?;
+        let recipe = Recipe::of_series(spec.series.as_deref())?;
+        let fragments = config::fragments(spec, &recipe)?;
         let llvm = match spec.profile {
             Profile::Base => None,
             Profile::Debug => Some(toolchain::find_llvm()?),

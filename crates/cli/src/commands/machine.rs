@@ -16,6 +16,7 @@ pub fn spec(choice: &args::KernelChoice) -> KernelSpec {
             args::Profile::Base => Profile::Base,
             args::Profile::Debug => Profile::Debug,
         },
+        series: choice.series.clone(),
         source: choice.source.clone(),
         fragments: choice.fragments.clone(),
     }

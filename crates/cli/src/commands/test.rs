@@ -18,12 +18,14 @@ pub fn run(args: &args::Test) -> Result<ExitCode> {
         .current_dir(workspace::root()?)
         .args(["test", "--release", "--locked", "--workspace"])
         .env("BLOCKYARD_PROFILE", if args.profile == args::Profile::Debug { "debug" } else { "base" })
+        // Empty: the newest.
+        .env("BLOCKYARD_SERIES", args.series.as_deref().unwrap_or_default())
         .env_remove("LC_ALL")
         .failure_kind(Kind::Build);
     if args.host {
         cargo = cargo.args(["--exclude", "blockyard-tests", "--exclude", "own-module"]);
     } else {
-        prepare(args.profile)?;
+        prepare(args)?;
     }
     if let Some(filter) = &args.filter {
         cargo = cargo.arg(filter);
@@ -32,9 +34,10 @@ pub fn run(args: &args::Test) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn prepare(profile: args::Profile) -> Result<()> {
-    let profile = if profile == args::Profile::Debug { Profile::Debug } else { Profile::Base };
-    let kernel = Kernel::ensure(&KernelSpec::profile(profile))?;
+fn prepare(args: &args::Test) -> Result<()> {
+    let profile = if args.profile == args::Profile::Debug { Profile::Debug } else { Profile::Base };
+    let kernel =
+        Kernel::ensure(&KernelSpec { profile, series: args.series.clone(), ..KernelSpec::default() })?;
     modules::Build::new(&kernel).run()?;
     programs::ensure()?;
     rootfs::ensure().map(drop)

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{KernelSpec, Profile, kconfig};
+use super::{KernelSpec, Profile, Recipe, kconfig};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 
@@ -31,11 +31,13 @@ pub(super) struct Line {
 }
 
 /// The fragments that a kernel is configured with, in order.
-pub(super) fn fragments(spec: &KernelSpec) -> Result<Vec<Fragment>> {
+pub(super) fn fragments(spec: &KernelSpec, recipe: &Recipe) -> Result<Vec<Fragment>> {
     let mut all = vec![parse(BASE, Path::new("base.config"))?];
     if spec.profile == Profile::Debug {
         all.push(parse(DEBUG, Path::new("debug.config"))?);
     }
+    let of_series = format!("kernel.toml, kernel {}, config", recipe.series);
+    all.push(parse(&recipe.source.config, Path::new(&of_series))?);
     for path in &spec.fragments {
         all.push(parse(&files::read(path)?, path)?);
     }
@@ -144,7 +146,10 @@ mod tests {
     #[test]
     fn our_own_fragments_are_well_formed() {
         let spec = KernelSpec::profile(Profile::Debug);
-        assert!(fragments(&spec).unwrap().iter().all(|f| f.lines.len() > 10));
+        for series in ["7.2", "7.3"] {
+            let all = fragments(&spec, &Recipe::of_series(Some(series)).unwrap()).unwrap();
+            assert!(all[..2].iter().all(|f| f.lines.len() > 10));
+        }
     }
 
     #[test]

@@ -50,10 +50,10 @@ impl Source {
     }
 
     fn package(cache: &Cache, recipe: &Recipe) -> Result<Self> {
-        let package = &recipe.package;
+        let package = &recipe.source;
         let key = Key::new(&package.name)
             .with("suites", package.suites.join(" "))
-            .with("leave out", package.leave_out.join("\n"));
+            .with("leave out", recipe.leave_out.join("\n"));
         let what = format!("the source of Linux {}", recipe.series);
         let lease = cache.entry(KIND, &key)?.get_or_make(&what, |dir| {
             cache.need_space(recipe.space.source << 20, &what)?;
@@ -77,7 +77,7 @@ impl Source {
         hasher.update_reader(file).context(Kind::Lab, || format!("cannot read {}", path.display()))?;
         let key = Key::new("archive")
             .with("content", hasher.finalize().as_bytes())
-            .with("leave out", recipe.package.leave_out.join("\n"));
+            .with("leave out", recipe.leave_out.join("\n"));
         let lease = cache.entry(KIND, &key)?.get_or_make(&what, |dir| {
             cache.need_space(recipe.space.source << 20, &what)?;
             unpack(recipe, path, dir, &what)
@@ -114,7 +114,7 @@ fn unpack(recipe: &Recipe, archive: &Path, dir: &Path, what: &str) -> Result<()>
     let tree = dir.join(TREE);
     files::create_dir(&tree)?;
     // The archive's own top folder may have any name: `*`, which matches one level alone here.
-    let leave_out = recipe.package.leave_out.iter().map(|p| format!("--exclude=*/{p}"));
+    let leave_out = recipe.leave_out.iter().map(|p| format!("--exclude=*/{p}"));
     Command::new("tar")
         .args([
             "--extract",

@@ -21,7 +21,7 @@ pub(super) fn ensure(cache: &Cache, rustc: &Rustc, leases: &mut Vec<Lease>) -> R
     if let Some(library) = in_sysroot(rustc.sysroot()) {
         return Ok(library);
     }
-    let suites = Recipe::load()?.package.suites;
+    let suites = Recipe::load()?.source.suites;
     let version = rustc.version();
     let entry =
         cache.entry(super::RUST_SRC, &Key::new(&version.to_string()).with("suites", suites.join(" ")))?;
