@@ -12,9 +12,9 @@
 
 use core::marker::PhantomData;
 
+use crate::compat;
 use kernel::{
     bindings, fmt,
-    module::{this_module, ModuleMetadata},
     prelude::*,
     seq_file::SeqFile,
     seq_print,
@@ -22,10 +22,8 @@ use kernel::{
     uaccess::{UserPtr, UserSlice, UserSliceReader},
 };
 
-/// What is in a file.
+/// What is in a file. The driver's module cannot be unloaded while one is open.
 pub trait Contents: Send + Sync + 'static {
-    /// The module that cannot be unloaded while the file is open.
-    type OwnerModule: ModuleMetadata;
     /// Whether the file can be written to, too.
     const WRITABLE: bool = false;
 
@@ -145,7 +143,7 @@ struct Table<T>(PhantomData<T>);
 #[cfg_attr(not(CONFIG_DEBUG_FS), allow(dead_code))]
 impl<T: Contents> Table<T> {
     const TABLE: &'static bindings::file_operations = &bindings::file_operations {
-        owner: this_module::<T::OwnerModule>().as_ptr(),
+        owner: compat::this_module(),
         open: Some(Self::open),
         read: Some(bindings::seq_read),
         write: if T::WRITABLE { Some(Self::write) } else { None },

@@ -44,21 +44,13 @@ mod super_block;
 
 use core::marker::PhantomData;
 
-use kernel::{
-    bindings,
-    error::to_result,
-    fmt,
-    module::{this_module, ModuleMetadata},
-    prelude::*,
-    types::Opaque,
-};
+use kernel::{bindings, error::to_result, fmt, prelude::*, types::Opaque};
 
 use self::{context::Context, super_block::SuperBlock};
+use crate::compat;
 
 /// A file system in memory; a value is a mounted instance.
 pub trait FileSystem: Send + Sync + Sized + 'static {
-    /// The module that stays for as long as an instance is mounted.
-    type OwnerModule: ModuleMetadata;
     /// What one can say when mounting; the default is that of a mount without options.
     type Options: Default + Clone + PartialEq + Send + 'static;
 
@@ -150,7 +142,7 @@ impl<T: FileSystem> Type<T> {
         Self(
             Opaque::new(bindings::file_system_type {
                 name: T::NAME.to_bytes_with_nul().as_ptr().cast(),
-                owner: this_module::<T::OwnerModule>().as_ptr(),
+                owner: compat::this_module(),
                 init_fs_context: Some(Context::<T>::init),
                 kill_sb: Some(SuperBlock::<T>::kill),
                 ..pin_init::zeroed()

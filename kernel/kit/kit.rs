@@ -27,16 +27,21 @@
 //! | [`task`] | what the kernel knows of other processes, and signals to them |
 //! | [`tails`] | waiting for callbacks of ours that other tasks run to have returned |
 //! | [`text`] | short texts that a user writes to a file |
-//! | [`flag`], [`noio`], [`capability`], [`modinfo`] | small things |
+//! | [`flag`], [`noio`], [`capability`], [`modinfo`], [`errno`] | small things |
+//!
+//! What differs between versions of the kernel is in `compat`, and nowhere else.
 //!
 //! The kit is linked into each module, whole. A function that is not generic and uses a symbol that
 //! another *module* exports must be `#[inline]`, or every driver would depend on that module.
 //! In [`dm`] there are some: the device mapper may be a module. All else that is used is in the
 //! kernel image.
 
+pub use compat::errno;
+
 pub mod block;
 pub mod capability;
 pub mod chrdev;
+mod compat;
 pub mod debugfs;
 pub mod delayed;
 pub mod dm;

@@ -25,6 +25,7 @@ mod wrong;
 
 pub use self::{list::List, number::Number, text::Text, wrong::Wrong};
 
+use crate::compat;
 use core::{cell::UnsafeCell, ptr::from_ref};
 use kernel::{
     bindings,
@@ -34,7 +35,6 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     str::{kstrtobool_bytes, BStr, Formatter},
-    ModuleMetadata,
 };
 
 /// A type of parameters.
@@ -121,11 +121,11 @@ impl<T: Value> Param<T> {
     /// What the kernel needs to know of it, to be put into the section `__param`. `name` has the
     /// driver's before it if that is built in.
     #[doc(hidden)]
-    pub const fn entry(&'static self, name: &'static [u8], module: &ThisModule) -> KernelParam {
+    pub const fn entry(&'static self, name: &'static [u8]) -> KernelParam {
         // INVARIANT: `perm` has no bit for writing, so only the parser of parameters calls `set`.
         KernelParam::new(bindings::kernel_param {
             name: c_string(name),
-            mod_: module.as_ptr(),
+            mod_: compat::this_module(),
             ops: Self::OPS,
             perm: 0o444,
             level: -1,
@@ -204,12 +204,6 @@ const fn c_string(bytes: &'static [u8]) -> *const c_char {
     }
 }
 
-/// A reference to the module of this driver, for constants.
-#[doc(hidden)]
-pub const fn module_of<M: ModuleMetadata>() -> &'static ThisModule {
-    &M::THIS_MODULE
-}
-
 /// Declares the module's parameters, each as a [`Param`] in the module `parameters`.
 ///
 /// A parameter's type is one of the integer types, `bool`, [`Text`] or [`List`]. It may stand beside
@@ -265,10 +259,7 @@ macro_rules! module_params {
                     // The kernel takes the entries of this section for the module's parameters.
                     #[link_section = "__param"]
                     #[used(compiler)]
-                    static ENTRY: ::kernel::module_param::KernelParam = $name.entry(
-                        &NAME,
-                        $crate::param::module_of::<crate::LocalModule>(),
-                    );
+                    static ENTRY: ::kernel::module_param::KernelParam = $name.entry(&NAME);
                 };
 
                 $crate::modinfo_line!(

@@ -8,14 +8,12 @@
 
 use kernel::{
     fs::File,
-    new_poll_condvar, new_spinlock_irq,
+    new_poll_condvar,
     prelude::*,
-    sync::{
-        poll::{PollCondVar, PollTable},
-        SpinLockIrq,
-    },
+    sync::poll::{PollCondVar, PollTable},
 };
 
+use crate::compat::{new_spinlock_irq, SpinLockIrq};
 use crate::irq_work::{Interrupted, IrqWork};
 
 /// Tasks that wait or poll for a condition.

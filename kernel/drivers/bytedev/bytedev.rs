@@ -23,6 +23,7 @@ use kernel::{
 };
 use kit::{
     chrdev,
+    errno::ENODATA,
     file::{Events, Io, Operations},
     ioctl::Call,
 };

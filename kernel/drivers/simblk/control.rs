@@ -16,6 +16,7 @@ use kernel::{
 };
 use kit::{
     capability,
+    errno::{EALREADY, ENOTCONN},
     file::Operations,
     ioctl::{Argument, Call},
     noio::NoIo,

@@ -68,7 +68,6 @@ pub(crate) fn log_switch(dir: &Arc<Dir>) -> Result<LogSwitch> {
 }
 
 impl Contents for LogIo {
-    type OwnerModule = crate::SimBlk;
     const WRITABLE: bool = true;
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,8 +109,6 @@ pub(crate) struct Counter {
 }
 
 impl Contents for Counter {
-    type OwnerModule = crate::SimBlk;
-
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", (self.value)(&self.disk))
     }

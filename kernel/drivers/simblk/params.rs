@@ -3,12 +3,12 @@
 //! The module's parameters, checked: a wrong one is named in the kernel log, with its value and
 //! what would be right.
 //!
-//! That a value is a number at all is checked before, by the kernel's parser.
+//! That a value is a number at all is checked before, by the parameter's type.
 
 use blockyard_abi::simblk as abi;
 use kernel::{fmt, prelude::*};
 
-use crate::{disk::Geometry, module_parameters as given};
+use crate::{disk::Geometry, parameters as given};
 
 const MIB: u64 = 1 << 20;
 const MAX_MIB: u64 = abi::MAX_SIZE / MIB;

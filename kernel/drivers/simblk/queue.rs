@@ -7,7 +7,10 @@ use kernel::{
     rbtree::{RBTree, RBTreeNodeReservation},
     time::{Instant, Monotonic},
 };
-use kit::block::{Bio, Op};
+use kit::{
+    block::{Bio, Op},
+    errno::ESTALE,
+};
 
 /// What names a registration; never 0, never used twice on one disk.
 pub(crate) type Token = u64;

@@ -45,27 +45,28 @@ module! {
     authors: ["Blockyard developers"],
     description: "Simulated disks in memory, steered by ioctl",
     license: "GPL",
-    params: {
-        size_mb: u64 {
-            default: 32,
-            description: "Size of each disk that is made at load, in MiB (1 to 4194304)",
-        },
-        block_size: u32 {
-            default: 512,
-            description: "Logical block size, in bytes (512, 1024, 2048 or 4096)",
-        },
-        disks: u32 {
-            default: 1,
-            description: "How many disks are made at load (0 to 64)",
-        },
-        max_memory_mb: u64 {
-            default: 0,
-            description: "Most memory that the data of each disk may take, in MiB (0: no cap)",
-        },
-    },
 }
 
 kit::module_version!("0.1.0");
+
+kit::module_params! {
+    size_mb: u64 {
+        default: 32,
+        description: "Size of each disk that is made at load, in MiB (1 to 4194304)",
+    },
+    block_size: u32 {
+        default: 512,
+        description: "Logical block size, in bytes (512, 1024, 2048 or 4096)",
+    },
+    disks: u32 {
+        default: 1,
+        description: "How many disks are made at load (0 to 64)",
+    },
+    max_memory_mb: u64 {
+        default: 0,
+        description: "Most memory that the data of each disk may take, in MiB (0: no cap)",
+    },
+}
 
 /// The loaded module. The order of the fields is the order in which they go.
 #[pin_data]

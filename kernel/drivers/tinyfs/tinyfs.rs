@@ -55,7 +55,6 @@ fn pages(size: u64) -> u64 {
 }
 
 impl FileSystem for TinyFs {
-    type OwnerModule = Module;
     type Options = Options;
 
     const NAME: &'static CStr = c"tinyfs";

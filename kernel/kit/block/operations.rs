@@ -9,12 +9,12 @@ use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
     bindings,
     error::{to_result, VTABLE_DEFAULT_ERROR},
-    module::this_module,
     prelude::*,
     types::ForeignOwnable,
 };
 
 use super::{disk::Inner, Bio};
+use crate::compat;
 use crate::ioctl::Call;
 
 /// The driver's data, as it is lent to a callback.
@@ -22,8 +22,7 @@ pub(super) type Borrowed<'a, T> = <<T as Operations>::Data as ForeignOwnable>::B
 
 /// A block driver.
 ///
-/// `type OwnerModule`, which `#[vtable]` adds, is the module that cannot be unloaded while a disk
-/// is open.
+/// The driver's module cannot be unloaded while a disk is open.
 #[vtable]
 pub trait Operations: Sized + 'static {
     /// The driver's data for one disk, such as an `Arc`. It is dropped when the disk is gone and
@@ -83,7 +82,7 @@ impl<T: Operations> Table<T> {
                 None
             },
             free_disk: Some(Self::free_disk),
-            owner: this_module::<T::OwnerModule>().as_ptr(),
+            owner: compat::this_module(),
             ..pin_init::zeroed()
         };
 

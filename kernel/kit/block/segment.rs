@@ -9,6 +9,7 @@ use core::{marker::PhantomData, ptr::NonNull};
 use kernel::bindings;
 
 use super::Bio;
+use crate::compat;
 
 const PAGE_SIZE: usize = bindings::PAGE_SIZE;
 
@@ -145,7 +146,7 @@ impl<'a> Segments<'a> {
         Self {
             vec,
             index: iter.bi_idx as usize,
-            done: iter.bi_offset as usize,
+            done: compat::bio_iter_offset(&iter),
             left: iter.bi_size as usize,
             position: iter.bi_sector * super::SECTOR_SIZE,
             fillable,

@@ -18,7 +18,6 @@ use core::ptr::NonNull;
 use kernel::{
     bindings, container_of,
     error::{from_err_ptr, to_result},
-    module::this_module,
     prelude::*,
     sync::Arc,
     types::Opaque,
@@ -26,6 +25,7 @@ use kernel::{
 
 use super::{Class, Number};
 use crate::{
+    compat,
     file::{Home, Operations, Table},
     flag::Flag,
 };
@@ -155,7 +155,7 @@ impl<T: Operations> Inner<T> {
         let (cdev, parent) = (inner.cdev.get(), inner.parent.get());
         // SAFETY: Both were just initialised, and nobody else knows them.
         unsafe {
-            (*cdev).owner = this_module::<T::OwnerModule>().as_ptr();
+            (*cdev).owner = compat::this_module();
             bindings::cdev_set_parent(cdev, parent);
         }
         // INVARIANT: From here on it belongs to the references to `parent`.

@@ -63,8 +63,8 @@ pub struct Passthrough<'a> {
 
 /// A target: what one line of a table stands for. Made by [`Self::ctr`], dropped with the table.
 ///
-/// All methods are called by many tasks at a time, and take `&self`. `type OwnerModule`, which
-/// `#[vtable]` adds, is the module that cannot be unloaded while there is such a target.
+/// All methods are called by many tasks at a time, and take `&self`. The driver's module cannot be
+/// unloaded while there is such a target.
 #[vtable]
 pub trait Target: Sized + Send + Sync + 'static {
     /// What a table calls it.

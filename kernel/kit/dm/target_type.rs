@@ -6,9 +6,8 @@
 
 use core::{cell::UnsafeCell, marker::PhantomData};
 
-use kernel::{
-    error::to_result, module::this_module, prelude::*, str::as_char_ptr_in_const_context,
-};
+use crate::compat;
+use kernel::{error::to_result, prelude::*, str::as_char_ptr_in_const_context};
 use kit_bindings as bindings;
 
 use super::{callbacks::Callbacks, Held, Target};
@@ -45,7 +44,7 @@ impl<T: Target> TargetType<T> {
         let raw = bindings::target_type {
             features: T::FEATURES.raw(),
             name: as_char_ptr_in_const_context(T::NAME),
-            module: this_module::<T::OwnerModule>().as_ptr(),
+            module: compat::this_module(),
             version: T::VERSION,
             ctr: Some(Callbacks::<T>::ctr),
             dtr: Some(Callbacks::<T>::dtr),

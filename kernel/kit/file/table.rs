@@ -8,13 +8,13 @@ use kernel::{
     bindings,
     fs::{File, LocalFile},
     iov::{IovIterDest, IovIterSource},
-    module::this_module,
     prelude::*,
     sync::{poll::PollTable, Arc},
     types::ForeignOwnable,
 };
 
 use super::{Io, Operations};
+use crate::compat;
 use crate::ioctl::Call;
 
 /// How a file that is being opened leads to what it shares.
@@ -41,7 +41,7 @@ pub(crate) struct Table<T, H>(PhantomData<(T, H)>);
 
 impl<T: Operations, H: Home<T>> Table<T, H> {
     pub(crate) const TABLE: &'static bindings::file_operations = &bindings::file_operations {
-        owner: this_module::<T::OwnerModule>().as_ptr(),
+        owner: compat::this_module(),
         open: Some(Self::open),
         release: Some(Self::release),
         read_iter: if T::HAS_READ { Some(Self::read) } else { None },

@@ -8,6 +8,7 @@ use kernel::{bindings, error::from_result, prelude::*};
 use kit_bindings as more;
 
 use super::{super_block::SuperBlock, FileSystem};
+use crate::compat;
 
 /// The functions that the kernel calls with regular files of the file system `T`.
 pub(super) struct File<T>(PhantomData<T>);
@@ -20,7 +21,7 @@ impl<T: FileSystem> File<T> {
     };
 
     const FILE: &'static bindings::file_operations = &bindings::file_operations {
-        owner: kernel::module::this_module::<T::OwnerModule>().as_ptr(),
+        owner: compat::this_module(),
         read_iter: Some(bindings::generic_file_read_iter),
         write_iter: Some(Self::write),
         mmap_prepare: Some(bindings::generic_file_mmap_prepare),

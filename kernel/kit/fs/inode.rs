@@ -8,6 +8,7 @@ use kernel::{bindings, error::from_result, prelude::*};
 use kit_bindings as more;
 
 use super::{file::File, super_block::SuperBlock, FileSystem, Kind};
+use crate::compat::Create;
 
 /// The functions that the kernel calls with inodes of the file system `T`.
 ///
@@ -21,7 +22,7 @@ pub(super) struct Inode<T>(PhantomData<T>);
 impl<T: FileSystem> Inode<T> {
     const FOLDER: &'static bindings::inode_operations = &bindings::inode_operations {
         lookup: Some(bindings::simple_lookup),
-        create: Some(Self::create),
+        create: Some(<Self as Create>::entry),
         unlink: Some(bindings::simple_unlink),
         mkdir: Some(Self::mkdir),
         rmdir: Some(bindings::simple_rmdir),
@@ -107,19 +108,6 @@ impl<T: FileSystem> Inode<T> {
     /// # Safety
     ///
     /// Called by the VFS for a negative name in a locked folder of `T`.
-    unsafe extern "C" fn create(
-        _: *mut bindings::mnt_idmap,
-        folder: *mut bindings::inode,
-        name: *mut bindings::dentry,
-        mode: bindings::umode_t,
-    ) -> c_int {
-        // SAFETY: By the function's contract.
-        from_result(|| unsafe { Self::make(folder, name, Kind::File, mode) }.map(|()| 0))
-    }
-
-    /// # Safety
-    ///
-    /// Called by the VFS for a negative name in a locked folder of `T`.
     unsafe extern "C" fn mkdir(
         _: *mut bindings::mnt_idmap,
         folder: *mut bindings::inode,
@@ -157,5 +145,16 @@ impl<T: FileSystem> Inode<T> {
             Kind::File
         };
         instance.remove(kind);
+    }
+}
+
+impl<T: FileSystem> Create for Inode<T> {
+    unsafe fn create(
+        folder: *mut bindings::inode,
+        name: *mut bindings::dentry,
+        mode: bindings::umode_t,
+    ) -> c_int {
+        // SAFETY: By the function's contract; the table with it is that of a folder of `T`.
+        from_result(|| unsafe { Self::make(folder, name, Kind::File, mode) }.map(|()| 0))
     }
 }

@@ -18,7 +18,7 @@ use super::{
     leaf::{LeafSlot, PageSlot, SLOTS},
     page::{Mapped, OwnedPage, Wait},
 };
-use crate::{block::Segment, flag::Flag};
+use crate::{block::Segment, compat::rcu_barrier, flag::Flag};
 
 /// Bytes of a page of the store.
 pub const PAGE_SIZE: u64 = bindings::PAGE_SIZE as u64;
@@ -355,7 +355,7 @@ impl Drop for PageStore {
         // The pages that are left go with `leaves`. Those that discard retired go by callbacks,
         // whose code is in this module.
         if self.retired.get() {
-            rcu::rcu_barrier();
+            rcu_barrier();
         }
     }
 }

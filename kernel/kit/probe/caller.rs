@@ -4,6 +4,8 @@
 
 use core::ptr::addr_of;
 
+use crate::compat;
+
 use kernel::{
     bindings, current, fmt,
     page::PAGE_SIZE,
@@ -28,7 +30,7 @@ impl Caller {
     /// Its process (what user space calls a pid).
     #[doc(alias = "tgid")]
     pub fn process(&self) -> Pid {
-        current!().tgid()
+        compat::tgid(current!())
     }
 
     /// Its real user id.
