@@ -2,6 +2,7 @@
 //! What the lab promises of its guests, whatever runs in them: commands as if local, files, disks, visitors, a
 //! kernel log that decides, and a name for every death.
 
+mod builtin;
 mod death;
 mod disks;
 mod exec;

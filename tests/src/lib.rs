@@ -9,18 +9,20 @@ use std::sync::OnceLock;
 
 use blockyard_lab::{Guest, Kernel, KernelSpec, Machine, MachineBuilder, Profile, Result, modules};
 
+/// Which kernel this run is about.
+pub fn spec() -> KernelSpec {
+    let profile = match std::env::var("BLOCKYARD_PROFILE").as_deref() {
+        Ok("debug") => Profile::Debug,
+        _ => Profile::Base,
+    };
+    let series = std::env::var("BLOCKYARD_SERIES").ok().filter(|series| !series.is_empty());
+    KernelSpec { profile, series, ..KernelSpec::default() }
+}
+
 /// The kernel of this run, built on first use.
 pub fn kernel() -> &'static Kernel {
     static KERNEL: OnceLock<Kernel> = OnceLock::new();
-    KERNEL.get_or_init(|| {
-        let profile = match std::env::var("BLOCKYARD_PROFILE").as_deref() {
-            Ok("debug") => Profile::Debug,
-            _ => Profile::Base,
-        };
-        let series = std::env::var("BLOCKYARD_SERIES").ok().filter(|series| !series.is_empty());
-        let spec = KernelSpec { profile, series, ..KernelSpec::default() };
-        Kernel::ensure(&spec).unwrap_or_else(|e| panic!("no kernel: {}", explain(&e)))
-    })
+    KERNEL.get_or_init(|| Kernel::ensure(&spec()).unwrap_or_else(|e| panic!("no kernel: {}", explain(&e))))
 }
 
 /// All our drivers, built on first use.

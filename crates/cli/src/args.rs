@@ -78,6 +78,10 @@ pub struct KernelChoice {
     /// A configuration fragment of your own, on top of ours (may be repeated)
     #[arg(long = "config", value_name = "FILE")]
     pub fragments: Vec<PathBuf>,
+    /// A driver of ours to link into the kernel's image (may be repeated). Its parameters are words of the
+    /// kernel's command line, as in --append hello.times=3
+    #[arg(long, value_name = "DRIVER")]
+    pub builtin: Vec<String>,
 }
 
 /// `blockyard kernel ...`
@@ -106,7 +110,7 @@ pub struct Build {
     #[arg(value_name = "DRIVER")]
     pub drivers: Vec<String>,
     /// Build against this kernel build tree instead of ours
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["profile", "series", "source", "fragments"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["profile", "series", "source", "fragments", "builtin"])]
     pub kdir: Option<PathBuf>,
     /// Write kernel/rust-project.json, which makes rust-analyzer work on the drivers
     #[arg(long)]
@@ -148,6 +152,9 @@ pub struct MachineChoice {
     /// A module file to put beside ours under /lib/modules (may be repeated)
     #[arg(long = "module", value_name = "FILE.ko")]
     pub modules: Vec<PathBuf>,
+    /// Words to add to the kernel's command line (may be repeated)
+    #[arg(long, value_name = "WORDS")]
+    pub append: Vec<String>,
 }
 
 /// Which accelerator.
@@ -178,7 +185,7 @@ pub struct Exec {
     #[command(flatten)]
     pub machine: MachineChoice,
     /// Run in this guest, which runs already, instead of booting one
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["disks", "net", "modules"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["disks", "net", "modules", "append"])]
     pub guest: Option<String>,
     /// Files to put into the guest's working directory first (may be repeated)
     #[arg(long = "in", value_name = "FILE")]

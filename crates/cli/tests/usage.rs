@@ -24,6 +24,16 @@ fn examples_are_listed_and_an_unknown_one_is_answered_with_them() {
 }
 
 #[test]
+fn an_unknown_series_or_built_in_driver_is_answered_with_the_known_ones() {
+    let ran = run(blockyard().args(["kernel", "path", "--series", "2.4"]));
+    assert_eq!(ran.code, 2, "{ran}");
+    ran.says("`2.4`").says("7.2 and 7.3");
+    let ran = run(blockyard().args(["kernel", "build", "--builtin", "no-such-driver"]));
+    assert_eq!(ran.code, 2, "{ran}");
+    ran.says("no-such-driver").says("hello");
+}
+
+#[test]
 fn exec_without_a_command_shows_its_use() {
     let ran = run(blockyard().arg("exec"));
     assert_eq!(ran.code, 2, "{ran}");

@@ -11,6 +11,7 @@
 //! link needed are removed: half a gigabyte becomes a fifth of that.
 
 mod build;
+mod builtin;
 mod config;
 mod install;
 mod kconfig;
@@ -25,6 +26,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::build::jobs;
+use self::builtin::Builtin;
 use self::config::Fragment;
 pub use self::menu::menuconfig;
 pub(crate) use self::recipe::Recipe;
@@ -79,6 +81,8 @@ pub struct KernelSpec {
     pub source: Option<PathBuf>,
     /// Fragments of configuration, on top of the profile's; what a later one says holds.
     pub fragments: Vec<PathBuf>,
+    /// Drivers of ours that are part of the kernel's image instead of modules.
+    pub builtin: Vec<String>,
 }
 
 impl KernelSpec {
@@ -105,6 +109,8 @@ struct About {
     /// The state of a source folder that may change under us, when it was built.
     state: Option<String>,
     llvm: Option<String>,
+    #[serde(default)]
+    builtin: Vec<String>,
 }
 
 impl Kernel {
@@ -117,7 +123,7 @@ impl Kernel {
     pub fn ensure_in(cache: &Cache, spec: &KernelSpec) -> Result<Self> {
         let plan = Plan::new(cache, spec)?;
         let dir = match plan.entry.get(&plan.what)? {
-            Some(dir) if plan.source.state == About::read(&dir)?.state => dir,
+            Some(dir) if plan.state() == About::read(&dir)?.state => dir,
             Some(stale) => {
                 drop(stale);
                 plan.entry.refresh(&plan.what, |dir| build::build(cache, &plan, dir))?
@@ -142,6 +148,11 @@ impl Kernel {
     /// Its profile.
     pub fn profile(&self) -> Profile {
         self.about.profile
+    }
+
+    /// The drivers of ours that are part of its image.
+    pub fn builtin(&self) -> &[String] {
+        &self.about.builtin
     }
 
     /// The cache entry's folder.
@@ -183,7 +194,8 @@ impl Kernel {
 /// The text of the final, verified configuration; from the built kernel if there is one.
 pub fn config(spec: &KernelSpec) -> Result<String> {
     let cache = Cache::open()?;
-    let plan = Plan::new(&cache, spec)?;
+    // Drivers that are built in are no options.
+    let plan = Plan::new(&cache, &KernelSpec { builtin: Vec::new(), ..spec.clone() })?;
     if let Some(dir) = plan.entry.get(&plan.what)? {
         return files::read(&dir.join(BUILD).join(".config"));
     }
@@ -212,6 +224,7 @@ const KERNELS: &str = "kernel";
 const BUILD: &str = "build";
 const MODULES: &str = "modules";
 const ABOUT: &str = "kernel.json";
+const TREE: &str = "tree";
 
 impl About {
     fn read(dir: &Path) -> Result<Self> {
@@ -235,6 +248,7 @@ struct Plan {
     llvm: Option<String>,
     source: Source,
     fragments: Vec<Fragment>,
+    builtin: Option<Builtin>,
     entry: Entry,
 }
 
@@ -243,6 +257,7 @@ impl Plan {
         // Cheap checks first: nobody wants to hear of a typing error after a download.
         let recipe = Recipe::of_series(spec.series.as_deref())?;
         let fragments = config::fragments(spec, &recipe)?;
+        let builtin = Builtin::new(&spec.builtin)?;
         let llvm = match spec.profile {
             Profile::Base => None,
             Profile::Debug => Some(toolchain::find_llvm()?),
@@ -254,15 +269,39 @@ impl Plan {
             Some(llvm) => format!("clang {}", llvm.version),
             None => toolchain::version_line(Path::new("gcc")).unwrap_or_default(),
         };
-        let key = Key::new(&format!("{}-{}", source.version, spec.profile))
+        let drivers = builtin.iter().flat_map(|b| &b.drivers).map(String::as_str).collect::<Vec<_>>();
+        let mut label = format!("{}-{}", source.version, spec.profile);
+        let mut what = format!("the kernel {} ({})", source.version, spec.profile);
+        if !drivers.is_empty() {
+            label = format!("{label}-{}", drivers.join("-"));
+            what = format!("the kernel {} ({}, with {})", source.version, spec.profile, drivers.join(", "));
+        }
+        let key = Key::new(&label)
             .with("layout", "1")
             .with("source", &source.id)
             .with("config", config::merged(&fragments))
             .with("compiler", compiler)
             .with("toolchain", toolchain.identity());
+        // Nothing is added for a kernel without any, whose key is older than this.
+        let key = drivers.iter().fold(key, |key, driver| key.with("built in", driver));
         let entry = cache.entry(KERNELS, &key)?;
-        let what = format!("the kernel {} ({})", source.version, spec.profile);
         let llvm = llvm.map(|l| l.make_value);
-        Ok(Self { what, recipe, profile: spec.profile, toolchain, llvm, source, fragments, entry })
+        Ok(Self { what, recipe, profile: spec.profile, toolchain, llvm, source, fragments, builtin, entry })
+    }
+
+    /// The tree that `make` runs in.
+    fn tree(&self) -> PathBuf {
+        match self.builtin {
+            Some(_) => self.entry.path().join(TREE),
+            None => self.source.dir.clone(),
+        }
+    }
+
+    /// What of that tree may change without the key; `None` for nothing.
+    fn state(&self) -> Option<String> {
+        match &self.builtin {
+            Some(ours) => Some([self.source.state.as_deref().unwrap_or_default(), &ours.state()].concat()),
+            None => self.source.state.clone(),
+        }
     }
 }

@@ -57,22 +57,24 @@ impl Module {
     }
 }
 
-/// A build of our drivers against one kernel. Without a name added to it, it builds them all.
+/// A build of our drivers against one kernel. Without a name added to it, it builds all that are not built in there.
 #[derive(Debug)]
 pub struct Build {
     kdir: PathBuf,
     drivers: Vec<String>,
+    /// Those that the kernel has in its image: no module of that name can be loaded.
+    builtin: Vec<String>,
 }
 
 impl Build {
     /// Against a kernel of the lab.
     pub fn new(kernel: &Kernel) -> Self {
-        Self::for_kdir(kernel.kdir())
+        Self { builtin: kernel.builtin().to_vec(), ..Self::for_kdir(kernel.kdir()) }
     }
 
     /// Against the kernel whose build folder this is, as in `/lib/modules/RELEASE/build`.
     pub fn for_kdir(kdir: impl Into<PathBuf>) -> Self {
-        Self { kdir: kdir.into(), drivers: Vec::new() }
+        Self { kdir: kdir.into(), drivers: Vec::new(), builtin: Vec::new() }
     }
 
     /// Adds a driver by name.
@@ -85,7 +87,7 @@ impl Build {
     /// Builds. The compiler's messages go to standard error as they are.
     pub fn run(self) -> Result<Vec<Module>> {
         let job = Job::prepare(&self)?;
-        let (dir, _guard) = job.make("build", |make| make)?;
+        let (dir, _guard) = job.make("build", "modules", |make| make)?;
         // What nobody holds any more; a build is when such files come to be.
         job.cache.clean(FILES)?;
         job.names.iter().map(|name| keep(&job.cache, dir.join(format!("{name}.ko")))).collect()
@@ -100,7 +102,14 @@ impl Build {
             );
         }
         // A folder of its own: objects of either would be out of date for the other.
-        job.make("clippy", |make| make.args(["CLIPPY=1", "KRUSTFLAGS=-Dwarnings"])).map(drop)
+        job.make("clippy", "modules", |make| make.args(["CLIPPY=1", "KRUSTFLAGS=-Dwarnings"])).map(drop)
+    }
+
+    /// Makes the source of the crate `kit_bindings`, which bindgen writes, and returns its path.
+    fn bindings(self) -> Result<PathBuf> {
+        let job = Job::prepare(&self)?;
+        let (dir, _guard) = job.make("build", "bindings/kit_bindings.o", |make| make)?;
+        Ok(dir.join("bindings/kit_bindings.rs"))
     }
 }
 
@@ -117,7 +126,10 @@ struct Job {
 impl Job {
     fn prepare(build: &Build) -> Result<Self> {
         let source = workspace::kernel_side()?;
-        let names = choose(&source, &build.drivers)?;
+        let mut names = choose(&source, &build.drivers)?;
+        if build.drivers.is_empty() {
+            names.retain(|name| !build.builtin.contains(name));
+        }
         let no_kdir = || format!("there is no kernel build folder {}", build.kdir.display());
         let kdir = build.kdir.canonicalize().context(Kind::NotFound, no_kdir)?;
         let cache = Cache::open()?;
@@ -130,6 +142,7 @@ impl Job {
     fn make(
         &self,
         purpose: &str,
+        target: &str,
         adjust: impl FnOnce(Command<'_>) -> Command<'_>,
     ) -> Result<(PathBuf, Guard)> {
         let key =
@@ -141,7 +154,7 @@ impl Job {
             .arg(assign("MO=", &dir))
             .arg(format!("-j{}", crate::kernel::jobs()))
             .arg(format!("DRIVERS={}", self.names.join(" ")))
-            .arg("modules");
+            .arg(target);
         let result = adjust(make).on_line(|stream: Stream, line: &str| shown.line(stream, line)).run();
         result.map_err(|e| diagnostics::explain(e, &shown, &self.names.join(", ")))?;
         Ok((dir, guard))
@@ -149,7 +162,7 @@ impl Job {
 }
 
 /// The drivers that were asked for, or all.
-fn choose(source: &Path, wanted: &[String]) -> Result<Vec<String>> {
+pub(crate) fn choose(source: &Path, wanted: &[String]) -> Result<Vec<String>> {
     let known = drivers_in(source)?;
     if let Some(unknown) = wanted.iter().find(|w| !known.contains(w)) {
         return Err(Error::new(Kind::Usage, format!("there is no driver `{unknown}`"))

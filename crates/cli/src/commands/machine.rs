@@ -19,6 +19,7 @@ pub fn spec(choice: &args::KernelChoice) -> KernelSpec {
         series: choice.series.clone(),
         source: choice.source.clone(),
         fragments: choice.fragments.clone(),
+        builtin: choice.builtin.clone(),
     }
 }
 
@@ -40,6 +41,9 @@ pub fn prepare(choice: &args::MachineChoice) -> Result<MachineBuilder> {
     }
     for text in &choice.net {
         machine = network(machine, text)?;
+    }
+    for words in &choice.append {
+        machine = machine.append(words);
     }
     for module in &choice.modules {
         machine = machine.module(existing(module)?);

@@ -47,6 +47,9 @@ pub(super) fn build(cache: &Cache, plan: &Plan, dir: &Path) -> Result<()> {
         cache.need_space(plan.recipe.space.build << 20, &plan.what)?;
     }
     files::remove(&dir.join(ABOUT))?;
+    if let Some(ours) = &plan.builtin {
+        ours.lay_out(&plan.tree(), &plan.source.dir)?;
+    }
     let configured = configure(plan, &objects);
     if configured.is_err() && done == 0 {
         // Another configuration is another entry: nobody would come back for what is in this one.
@@ -56,16 +59,18 @@ pub(super) fn build(cache: &Cache, plan: &Plan, dir: &Path) -> Result<()> {
     compile(plan, dir, &objects, done)?;
     let release = files::read(&objects.join("include/config/kernel.release"))?.trim().to_owned();
     install::modules(plan, dir, &objects, &release)?;
-    if plan.source.state.is_none() {
-        // A folder of the user's own is built again and again: its objects are what makes that quick.
+    let state = plan.state();
+    if state.is_none() {
+        // What changes is built again and again: its objects are what makes that quick.
         install::prune(&objects)?;
     }
     let about = About {
         release,
         profile: plan.profile,
-        source: plan.source.dir.clone(),
-        state: plan.source.state.clone(),
+        source: plan.tree(),
+        state,
         llvm: plan.llvm.clone(),
+        builtin: plan.builtin.as_ref().map(|b| b.drivers.clone()).unwrap_or_default(),
     };
     about.write(dir)
 }
@@ -86,7 +91,7 @@ pub(super) fn configure(plan: &Plan, objects: &Path) -> Result<()> {
 pub(super) fn make<'a>(plan: &Plan, objects: &Path) -> Result<Command<'a>> {
     let mut output = std::ffi::OsString::from("O=");
     output.push(objects);
-    let command = plan.toolchain.make()?.arg("-C").arg(&plan.source.dir).arg(output);
+    let command = plan.toolchain.make()?.arg("-C").arg(plan.tree()).arg(output);
     Ok(match &plan.llvm {
         Some(llvm) => command.arg(format!("LLVM={llvm}")),
         None => command,

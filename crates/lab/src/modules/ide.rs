@@ -3,18 +3,19 @@
 //!
 //! The kernel's own generator describes its crates, and of an external module only those that its Makefile names in
 //! their own folder; it knows no crate that several modules share. So the kernel's part is taken from it, and ours is
-//! added: abi, kit, drivers, each with what it is compiled against.
+//! added: abi, the generated bindings, kit, drivers, each with what it is compiled against.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::format::crate_root;
-use super::{checks, drivers_in, make};
+use super::{Build, checks, drivers_in, make};
 use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::find_program;
 use crate::toolchain::Toolchain;
+use crate::version::Version;
 use crate::{files, workspace};
 
 /// The crates of the kernel that a module's crate is compiled with.
@@ -30,6 +31,12 @@ const KERNEL_CRATES: [&str; 10] = [
     "zerocopy",
     "zerocopy_derive",
 ];
+/// Our crates that others use.
+const ABI: &str = "blockyard_abi";
+const BINDINGS: &str = "kit_bindings";
+const KIT: &str = "kit";
+/// Versions from which on the kit has a `cfg` of its own, as in the Kbuild file.
+const KIT_VERSIONS: [Version; 1] = [Version::new(7, 3, 0)];
 /// Crates that the generator lists and rust-analyzer brings itself.
 const SYSROOT_CRATES: [&str; 4] = ["core", "alloc", "std", "proc_macro"];
 
@@ -47,52 +54,100 @@ pub fn write_project(kdir: &Path) -> Result<PathBuf> {
     let mut project: Value = serde_json::from_str(&files::read(&generated)?)
         .context(Kind::Lab, || format!("the kernel's generator wrote no JSON to {}", generated.display()))?;
     project["sysroot_src"] = json!(toolchain.rust_src());
-    complete(&mut project, &source)?;
+    let ours = Ours {
+        source: &source,
+        bindings: Build::for_kdir(kdir).bindings()?,
+        kernel: Version::find(&files::read(&kdir.join("include/config/kernel.release"))?),
+    };
+    ours.complete(&mut project)?;
     let target = source.join("rust-project.json");
     let text = serde_json::to_string_pretty(&project).context(Kind::Lab, || "cannot write JSON")?;
     files::write(&target, text)?;
     Ok(target)
 }
 
-/// Adds our crates to the kernel's.
-fn complete(project: &mut Value, source: &Path) -> Result<()> {
-    let crates = project.get_mut("crates").and_then(Value::as_array_mut);
-    let crates = crates.ok_or_else(|| Error::new(Kind::Lab, "the kernel's project file lists no crates"))?;
-    // Up to `kernel`, each crate is one that ours stand on; behind it come the kernel's own drivers and samples.
-    let last = index_of(crates, "kernel").map_or(crates.len(), |i| i + 1);
-    crates.truncate(last);
-    without_sysroot(crates);
-    for one in crates.iter_mut() {
-        // Read, not checked: an editor's list of errors is about the code that is worked on.
-        one["is_workspace_member"] = json!(false);
-    }
-    let mut deps = Vec::new();
-    for name in KERNEL_CRATES {
-        let index = index_of(crates, name).ok_or_else(|| {
-            Error::new(Kind::Lab, format!("the kernel's project file has no crate `{name}`"))
-        })?;
-        deps.push(json!({ "crate": index, "name": name }));
-    }
-    // What the kernel's configuration switches on is the same for our crates.
-    let cfg =
-        index_of(crates, "kernel").and_then(|i| crates[i].get("cfg").cloned()).unwrap_or_else(|| json!([]));
-    for (name, root) in our_crates(source)? {
-        let own = json!({
-            "display_name": name,
-            "root_module": root,
-            "edition": "2021",
-            "is_workspace_member": true,
-            "deps": deps,
-            "cfg": cfg_of(&cfg, &name),
-            "env": { "RUST_MODFILE": "This is only for rust-analyzer" },
-        });
-        // What follows may use it, as kbuild compiles them in this order.
-        if ["blockyard_abi", "kit"].contains(&name.as_str()) {
-            deps.push(json!({ "crate": crates.len(), "name": name }));
+/// What our crates are made from.
+struct Ours<'a> {
+    /// The folder of the kernel side.
+    source: &'a Path,
+    /// The source of the crate `kit_bindings`.
+    bindings: PathBuf,
+    /// The kernel's version.
+    kernel: Option<Version>,
+}
+
+impl Ours<'_> {
+    /// Adds our crates to the kernel's.
+    fn complete(&self, project: &mut Value) -> Result<()> {
+        let crates = project.get_mut("crates").and_then(Value::as_array_mut);
+        let crates =
+            crates.ok_or_else(|| Error::new(Kind::Lab, "the kernel's project file lists no crates"))?;
+        // Up to `kernel`, each crate is one that ours stand on; behind it come the kernel's own drivers and samples.
+        let last = index_of(crates, "kernel").map_or(crates.len(), |i| i + 1);
+        crates.truncate(last);
+        without_sysroot(crates);
+        for one in crates.iter_mut() {
+            // Read, not checked: an editor's list of errors is about the code that is worked on.
+            one["is_workspace_member"] = json!(false);
         }
-        crates.push(own);
+        // What the kernel's configuration switches on is the same for our crates.
+        let cfg = index_of(crates, "kernel").and_then(|i| crates[i].get("cfg").cloned());
+        let cfg = cfg.unwrap_or_else(|| json!([]));
+        for (name, root) in self.crates()? {
+            let deps = KERNEL_CRATES.iter().chain(uses(&name)).map(|used| dependency(crates, used));
+            let own = json!({
+                "display_name": name,
+                "root_module": root,
+                "edition": "2021",
+                "is_workspace_member": name != BINDINGS,
+                "deps": deps.collect::<Result<Vec<_>>>()?,
+                "cfg": self.cfg_of(&cfg, &name),
+                "env": { "RUST_MODFILE": "This is only for rust-analyzer" },
+            });
+            crates.push(own);
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Name and root of each of our crates, a crate after those that it uses.
+    fn crates(&self) -> Result<Vec<(String, PathBuf)>> {
+        let mut all = Vec::new();
+        all.extend(crate_root(self.source, &["abi", "lib.rs"]).map(|root| (ABI.to_owned(), root)));
+        all.push((BINDINGS.to_owned(), self.bindings.clone()));
+        all.extend(crate_root(self.source, &["kit", "kit.rs"]).map(|root| (KIT.to_owned(), root)));
+        for name in drivers_in(self.source)? {
+            let root = self.source.join("drivers").join(&name).join(format!("{name}.rs"));
+            all.push((name, root));
+        }
+        Ok(all)
+    }
+
+    /// A module's crates are compiled with `--cfg MODULE`, and the kit knows the kernel's version.
+    fn cfg_of(&self, kernel: &Value, name: &str) -> Value {
+        let mut cfg = kernel.as_array().cloned().unwrap_or_default();
+        if name != ABI {
+            cfg.push(json!("MODULE"));
+        }
+        if name == KIT {
+            let reached = KIT_VERSIONS.iter().filter(|v| self.kernel.is_some_and(|kernel| kernel >= **v));
+            cfg.extend(reached.map(|v| json!(format!("kernel_{}_{}", v.major, v.minor))));
+        }
+        Value::Array(cfg)
+    }
+}
+
+/// Which of our crates this one of ours uses.
+fn uses(name: &str) -> &'static [&'static str] {
+    match name {
+        ABI | BINDINGS => &[],
+        KIT => &[ABI, BINDINGS],
+        _ => &[ABI, KIT],
+    }
+}
+
+fn dependency(crates: &[Value], name: &str) -> Result<Value> {
+    let missing = || Error::new(Kind::Lab, format!("the kernel's project file has no crate `{name}`"));
+    Ok(json!({ "crate": index_of(crates, name).ok_or_else(missing)?, "name": name }))
 }
 
 /// Takes the sysroot's crates out. rust-analyzer knows the methods of `u64` and `str` only from a `core` that it has
@@ -113,29 +168,8 @@ fn without_sysroot(crates: &mut Vec<Value>) {
     }
 }
 
-/// A module's crate is compiled with `--cfg MODULE`.
-fn cfg_of(kernel: &Value, name: &str) -> Value {
-    let mut cfg = kernel.as_array().cloned().unwrap_or_default();
-    if name != "blockyard_abi" {
-        cfg.push(json!("MODULE"));
-    }
-    Value::Array(cfg)
-}
-
 fn index_of(crates: &[Value], name: &str) -> Option<usize> {
     crates.iter().position(|c| c.get("display_name").and_then(Value::as_str) == Some(name))
-}
-
-/// Name and root of each of our crates, a crate after those that it uses.
-fn our_crates(source: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut all = Vec::new();
-    all.extend(crate_root(source, &["abi", "lib.rs"]).map(|root| ("blockyard_abi".to_owned(), root)));
-    all.extend(crate_root(source, &["kit", "kit.rs"]).map(|root| ("kit".to_owned(), root)));
-    for name in drivers_in(source)? {
-        let root = source.join("drivers").join(&name).join(format!("{name}.rs"));
-        all.push((name, root));
-    }
-    Ok(all)
 }
 
 #[cfg(test)]
@@ -158,10 +192,14 @@ mod tests {
         json!({ "crates": crates, "sysroot": "/s" })
     }
 
+    fn ours<'a>(source: &'a Path, kernel: &str) -> Ours<'a> {
+        Ours { source, bindings: "/out/kit_bindings.rs".into(), kernel: Version::find(kernel) }
+    }
+
     #[test]
     fn our_crates_come_after_the_kernels_and_know_each_other() {
         let mut project = kernel_project();
-        complete(&mut project, &workspace::kernel_side().unwrap()).unwrap();
+        ours(&workspace::kernel_side().unwrap(), "7.3.4").complete(&mut project).unwrap();
         let crates = project["crates"].as_array().unwrap();
         let find = |name: &str| &crates[index_of(crates, name).unwrap()];
         let deps = |name: &str| {
@@ -174,6 +212,8 @@ mod tests {
         };
         assert!(deps("simblk").contains(&"kit") && deps("simblk").contains(&"blockyard_abi"));
         assert!(deps("kit").contains(&"blockyard_abi") && !deps("kit").contains(&"kit"));
+        assert!(deps("kit").contains(&"kit_bindings") && !deps("simblk").contains(&"kit_bindings"));
+        assert_eq!(find("kit_bindings")["root_module"], "/out/kit_bindings.rs");
         assert!(find("simblk")["cfg"].as_array().unwrap().contains(&json!("CONFIG_RUST")));
         assert!(
             SYSROOT_CRATES.iter().all(|n| index_of(crates, n).is_none())
@@ -190,6 +230,21 @@ mod tests {
     #[test]
     fn a_project_without_the_kernels_crates_is_refused() {
         let mut project = json!({ "crates": [] });
-        assert!(complete(&mut project, Path::new("/")).is_err());
+        assert!(ours(Path::new("/"), "7.3.4").complete(&mut project).is_err());
+    }
+
+    #[test]
+    fn the_kit_alone_is_told_of_the_kernels_version() {
+        let cfg = |name, kernel| ours(Path::new("/"), kernel).cfg_of(&json!(["CONFIG_RUST"]), name);
+        assert_eq!(cfg("kit", "7.4.0-rc1"), json!(["CONFIG_RUST", "MODULE", "kernel_7_3"]));
+        assert_eq!(cfg("kit", "7.2.12"), json!(["CONFIG_RUST", "MODULE"]));
+        assert_eq!(cfg("simblk", "7.3.4"), json!(["CONFIG_RUST", "MODULE"]));
+    }
+
+    #[test]
+    fn the_versions_are_those_of_the_kbuild_file() {
+        let kbuild = files::read(&workspace::kernel_side().unwrap().join("Kbuild")).unwrap();
+        let listed = KIT_VERSIONS.map(|v| format!("{}.{}", v.major, v.minor)).join(" ");
+        assert!(kbuild.contains(&format!("$(foreach version,{listed},")), "{listed}");
     }
 }
