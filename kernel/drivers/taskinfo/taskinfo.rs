@@ -28,6 +28,7 @@ mod signal;
 
 use kernel::{fs::File, new_mutex, prelude::*, sync::Mutex, uaccess::UserSliceReader};
 use kit::{
+    errno::ENODATA,
     proc::{Dir, Entry},
     task::{Pid, Reader},
     text,
