@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! QEMU: finding it, and the command line of a machine.
 //!
-//! The machine is QEMU's `pc` (boots fastest under emulation, and hot-plugs PCI devices by ACPI), with nothing
-//! but what is named here: a serial console with a log, two virtio-serial ports for the agent, QMP, a
-//! source of randomness, and virtio disks. Each disk has a slot and a serial of its own; the root file system's
-//! is in the last slot, so that the user's disks are vda, vdb and so on, in order.
+//! The machine is QEMU's `q35`, with nothing but what is named here: a serial console with a log, two
+//! virtio-serial ports for the agent, QMP, a source of randomness, and virtio disks. (`pc` has the kernel run a
+//! loop of AML for the interrupt of each device: a tenth of a second, and under KASAN and emulation half a minute.)
+//! Each disk sits behind a PCIe root port of its own, where it can be plugged in and out, and has a serial; the
+//! root file system's is behind the last port, so that the user's disks are vda, vdb and so on, in order.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,9 +19,12 @@ use crate::version::Version;
 
 /// The oldest QEMU that the lab was run with.
 const OLDEST: (u32, u32) = (7, 2);
-/// PCI slots for disks on `pc`: 0 to 3 are the chipset's and our own devices', the last is the root's.
-pub const DISK_SLOTS: std::ops::Range<u8> = 4..31;
-const ROOT_SLOT: u8 = 31;
+/// How many disks the user may have in a machine at a time.
+pub const MAX_DISKS: u8 = 27;
+/// Ports that are left free for disks to be plugged in later. Each costs the guest some milliseconds at boot.
+const SPARE_PORTS: u8 = 4;
+/// The first PCI slot of the ports, eight to a slot; those before it are our own devices'.
+const FIRST_PORT_SLOT: u8 = 4;
 
 /// Names of the files in a guest's runtime folder.
 pub mod names {
@@ -70,8 +74,8 @@ pub struct Drive {
     pub format: String,
     /// What the guest sees in /sys/block/*/serial: at most 20 bytes.
     pub serial: String,
-    /// The PCI slot.
-    pub slot: u8,
+    /// The root port, counted from 0.
+    pub port: u8,
     /// Refuses writes.
     pub read_only: bool,
 }
@@ -90,9 +94,19 @@ impl Drive {
     pub fn device(&self) -> serde_json::Value {
         serde_json::json!({
             "driver": "virtio-blk-pci", "id": format!("dev-{}", self.id), "drive": self.id,
-            "serial": self.serial, "addr": format!("0x{:x}", self.slot), "bus": "pci.0",
+            "serial": self.serial, "bus": port_name(self.port),
         })
     }
+}
+
+/// How many ports a machine that boots with these disks has for the user's.
+pub fn ports(drives: &[Drive]) -> u8 {
+    let used = drives.iter().map(|drive| drive.port + 1).max().unwrap_or(0);
+    (used + SPARE_PORTS).min(MAX_DISKS)
+}
+
+fn port_name(port: u8) -> String {
+    format!("port{port}")
 }
 
 /// Forwards of QEMU's user network: ports on 127.0.0.1 and in the guest.
@@ -138,7 +152,7 @@ impl Launch<'_> {
             "none",
             "-no-reboot",
             "-machine",
-            "pc,vmport=off",
+            "q35,vmport=off",
         ]);
         args.words(self.engine.qemu_args());
         args.pair("-m", self.mem_mib.to_string()).pair("-smp", self.cpus.to_string());
@@ -148,8 +162,9 @@ impl Launch<'_> {
         self.console(&mut args);
         self.agent_ports(&mut args);
         args.pair("-device", "virtio-rng-pci,rng=random,addr=0x3").pair("-object", "rng-builtin,id=random");
-        self.drives.iter().for_each(|drive| args.drive(drive));
-        args.drive(&self.root_drive());
+        let root = self.root_drive();
+        (0..=root.port).for_each(|port| args.port(port));
+        self.drives.iter().chain([&root]).for_each(|drive| args.drive(drive));
         self.net(&mut args);
         args.0
     }
@@ -204,7 +219,7 @@ impl Launch<'_> {
             file: self.root.into(),
             format: "raw".into(),
             serial: ROOT_SERIAL.into(),
-            slot: ROOT_SLOT,
+            port: ports(self.drives),
             read_only: true,
         }
     }
@@ -227,6 +242,14 @@ impl Args {
         self
     }
 
+    fn port(&mut self, port: u8) {
+        let (slot, function) = (FIRST_PORT_SLOT + port / 8, port % 8);
+        let name = port_name(port);
+        let number = port + 1;
+        let place = format!("bus=pcie.0,addr=0x{slot:x}.{function},multifunction=on");
+        self.pair("-device", format!("pcie-root-port,id={name},{place},chassis={number},slot={number}"));
+    }
+
     fn drive(&mut self, drive: &Drive) {
         self.pair("-blockdev", drive.blockdev().to_string()).pair("-device", drive.device().to_string());
     }
@@ -247,7 +270,7 @@ mod tests {
             file: "/images/a,b.raw".into(),
             format: "raw".into(),
             serial: "data".into(),
-            slot: 4,
+            port: 0,
             read_only: false,
         }
     }
@@ -287,9 +310,9 @@ mod tests {
     fn the_root_is_read_only_and_behind_the_users_disks() {
         let line = line(None);
         assert!(
-            line.contains("\"serial\":\"blockyard-root\"") && line.contains("\"addr\":\"0x1f\""),
+            line.contains("\"serial\":\"blockyard-root\"") && line.contains("\"bus\":\"port5\""),
             "{line}"
         );
-        assert!(line.contains("\"serial\":\"data\"") && line.contains("\"addr\":\"0x4\""), "{line}");
+        assert!(line.contains("\"serial\":\"data\"") && line.contains("\"bus\":\"port0\""), "{line}");
     }
 }

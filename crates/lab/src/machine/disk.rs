@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::qemu::{DISK_SLOTS, Drive};
+use crate::qemu::{self, Drive, MAX_DISKS};
 
 /// The longest serial that virtio-blk carries, in bytes (`VIRTIO_BLK_ID_BYTES` in `linux/virtio_blk.h`).
 const MAX_SERIAL: usize = 20;
@@ -84,20 +84,23 @@ fn format(path: &Path) -> Result<&'static str> {
     Ok(if magic == QCOW2 { "qcow2" } else { "raw" })
 }
 
-/// The slots of one machine and what is in them.
-#[derive(Debug, Default)]
+/// The ports of one machine and what is in them.
+#[derive(Debug)]
 pub(crate) struct Slots {
     drives: Vec<Drive>,
     placed: usize,
+    /// How many ports there are.
+    ports: u8,
 }
 
 impl Slots {
     /// Places these disks in order.
     pub(crate) fn fill(disks: &[Disk], folder: &Path) -> Result<Self> {
-        let mut slots = Self::default();
+        let mut slots = Self { drives: Vec::new(), placed: 0, ports: MAX_DISKS };
         for disk in disks {
             slots.place(disk.clone(), folder)?;
         }
+        slots.ports = qemu::ports(&slots.drives);
         Ok(slots)
     }
 
@@ -110,16 +113,17 @@ impl Slots {
         self.drives.iter().find(|drive| drive.serial == serial)
     }
 
-    /// Gives a disk the first free slot; its image is made in `folder` if it is an empty one.
+    /// Gives a disk the first free port; its image is made in `folder` if it is an empty one.
     pub(crate) fn place(&mut self, disk: Disk, folder: &Path) -> Result<Drive> {
         let id = format!("disk{}", self.placed);
         let serial = disk.serial.clone().unwrap_or_else(|| id.clone());
         self.check_serial(&serial)?;
-        let slot = DISK_SLOTS.into_iter().find(|slot| self.drives.iter().all(|drive| drive.slot != *slot));
-        let slot = slot
-            .ok_or_else(|| Error::new(Kind::Usage, format!("a machine takes {} disks", DISK_SLOTS.len())))?;
+        let port = (0..self.ports).find(|port| self.drives.iter().all(|drive| drive.port != *port));
+        let port = port.ok_or_else(|| {
+            Error::new(Kind::Usage, format!("this machine has ports for {} disks, all in use", self.ports))
+        })?;
         let (file, format) = disk.image(&id, folder)?;
-        let drive = Drive { id, file, format: format.into(), serial, slot, read_only: disk.read_only };
+        let drive = Drive { id, file, format: format.into(), serial, port, read_only: disk.read_only };
         self.placed += 1;
         self.drives.push(drive.clone());
         Ok(drive)
@@ -148,23 +152,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn disks_get_slots_in_order_and_serials_of_their_own() {
+    fn disks_get_ports_in_order_and_serials_of_their_own() {
         let dir = tempfile::tempdir().unwrap();
         let slots = Slots::fill(&[Disk::size(1000), Disk::size(4096).serial("data")], dir.path()).unwrap();
         let drives = slots.drives();
         assert_eq!((drives[0].serial.as_str(), drives[1].serial.as_str()), ("disk0", "data"));
-        assert!(drives[0].slot < drives[1].slot);
+        assert!(drives[0].port < drives[1].port);
         assert_eq!(std::fs::metadata(&drives[0].file).unwrap().len(), 1024);
     }
 
     #[test]
-    fn a_released_slot_is_used_again_and_its_image_is_not() {
+    fn a_released_port_is_used_again_and_its_image_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let mut slots = Slots::fill(&[Disk::size(512)], dir.path()).unwrap();
         let first = slots.drives()[0].clone();
         slots.release("disk0");
         let second = slots.place(Disk::size(512), dir.path()).unwrap();
-        assert_eq!(first.slot, second.slot);
+        assert_eq!(first.port, second.port);
         assert_ne!(first.file, second.file);
     }
 
@@ -172,7 +176,8 @@ mod tests {
     fn serials_that_the_guest_could_not_see_whole_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         for serial in ["", "123456789012345678901", "a,b", "a b", "blockyard-root"] {
-            let placed = Slots::default().place(Disk::size(512).serial(serial), dir.path());
+            let placed =
+                Slots::fill(&[], dir.path()).unwrap().place(Disk::size(512).serial(serial), dir.path());
             assert_eq!(placed.unwrap_err().kind(), Kind::Usage, "{serial:?}");
         }
         let twice = [Disk::size(512).serial("a"), Disk::size(512).serial("a")];
@@ -182,7 +187,8 @@ mod tests {
     #[test]
     fn an_image_that_is_not_there_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Slots::default().place(Disk::file("/no/such.img"), dir.path()).unwrap_err();
+        let error =
+            Slots::fill(&[], dir.path()).unwrap().place(Disk::file("/no/such.img"), dir.path()).unwrap_err();
         assert!(error.to_string().contains("/no/such.img"));
     }
 }
