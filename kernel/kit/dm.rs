@@ -90,7 +90,7 @@
 //!
 //! Before a table is replaced or removed, the device mapper calls [`Target::presuspend`], then
 //! waits until every bio has come back, then calls [`Target::postsuspend`]. It waits for held ones,
-//! too: from `presuspend` on a target holds nothing any more. So a target never goes while there
+//! too: from `presuspend` on a target holds nothing any more (`drivers/dm_gate` shows it). So a target never goes while there
 //! is a bio of it, which is what makes a [`Held`] safe to have anywhere.
 //!
 //! # Devices below
@@ -109,6 +109,7 @@
 //! | [`Device`] | `struct dm_dev`, `dm_get_device()` |
 //! | [`Mapped`], [`Ending`] | `DM_MAPIO_*`, `DM_ENDIO_*` |
 //! | [`Held::submit`] | `dm_submit_bio_remap()` |
+//! | [`HeldList`] | `struct bio_list` |
 //!
 //! C header: [`include/linux/device-mapper.h`](srctree/include/linux/device-mapper.h)
 
@@ -120,6 +121,7 @@ mod device;
 mod end;
 mod hints;
 mod instance;
+mod list;
 mod log;
 mod sentence;
 mod target;
@@ -133,6 +135,7 @@ pub use self::device::{Device, Visit, Visitor};
 pub use self::end::{Ended, Ending};
 pub use self::hints::Hints;
 pub use self::instance::Instance;
+pub use self::list::HeldList;
 pub use self::target::{Features, Passthrough, Target};
 pub use self::target_type::{Registration, TargetType};
 pub use self::text::Text;

@@ -35,7 +35,8 @@ impl Divisor {
     fn divide(self, number: u64) -> (u64, u64) {
         let value = u64::from(self.value.get());
         match self.shift {
-            Some(shift) => (number >> shift, number & (value - 1)),
+            // A shift is less than 32, which the compiler cannot know.
+            Some(shift) => (number.wrapping_shr(shift), number & (value - 1)),
             None => (number / value, number % value),
         }
     }

@@ -94,6 +94,11 @@ impl Bio {
     }
 
     #[inline(always)]
+    pub(crate) fn as_non_null(&self) -> NonNull<bindings::bio> {
+        self.raw
+    }
+
+    #[inline(always)]
     fn flags(&self) -> u32 {
         // SAFETY: By the type invariant.
         unsafe { (*self.raw.as_ptr()).bi_opf }

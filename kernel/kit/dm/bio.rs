@@ -224,7 +224,7 @@ impl<'a, T: Target> Bio<'a, T> {
 pub struct Held<T: Target> {
     bio: block::Bio,
     ti: NonNull<dm::dm_target>,
-    _target: PhantomData<T>,
+    _target: PhantomData<fn() -> T>,
 }
 
 // SAFETY: A bio may be completed or submitted by any task; its data is `Send`.
@@ -345,6 +345,27 @@ impl<T: Target> Held<T> {
     #[inline(always)]
     fn give_up(self) {
         let _ = ManuallyDrop::new(self);
+    }
+
+    /// Gives up ownership to who gets the bio and its target.
+    pub(super) fn into_raw(self) -> (NonNull<bindings::bio>, NonNull<dm::dm_target>) {
+        let held = ManuallyDrop::new(self);
+        (held.bio.as_non_null(), held.ti)
+    }
+
+    /// Takes back what [`Self::into_raw`] gave.
+    ///
+    /// # Safety
+    ///
+    /// They must come from there, together, and not be used by anybody else any more.
+    pub(super) unsafe fn from_raw(bio: NonNull<bindings::bio>, ti: NonNull<dm::dm_target>) -> Self {
+        // INVARIANT: It was such a value.
+        Self {
+            // SAFETY: The bio was owned, and is by this value alone.
+            bio: unsafe { block::Bio::adopt(bio) },
+            ti,
+            _target: PhantomData,
+        }
     }
 
     /// Completes the bio: its submitter is told.
