@@ -10,4 +10,3 @@ mod procfile;
 mod sysobj;
 mod taskinfo;
 mod tinyfs;
-mod twin;
