@@ -30,7 +30,7 @@ fn snooped(guest: &Guest, script: &str) -> Result<(String, Vec<String>)> {
 
 /// What comes after the numbers and the name in a line: the call and the path.
 fn call(line: &str) -> &str {
-    line.splitn(2, " sh ").nth(1).unwrap_or_else(|| panic!("not a line of a shell: {line}"))
+    line.split_once(" sh ").map(|parts| parts.1).unwrap_or_else(|| panic!("not a line of a shell: {line}"))
 }
 
 #[test]
