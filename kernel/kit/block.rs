@@ -51,6 +51,7 @@
 mod bio;
 mod builder;
 mod counters;
+mod cursor;
 pub mod disk;
 mod limits;
 mod major;
@@ -61,6 +62,7 @@ mod status;
 pub use self::bio::{Bio, Op};
 pub use self::builder::DiskBuilder;
 pub use self::counters::{Counters, Totals};
+pub(crate) use self::cursor::{Cursor, NotFillable};
 pub use self::disk::Disk;
 pub use self::limits::Limits;
 pub use self::major::Major;

@@ -10,7 +10,7 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`block`] | bio-based block devices: disks, bios, queue limits, removal under I/O |
-//! | [`mem`] | a sparse store of pages with lock-free look-up, the memory of a RAM disk |
+//! | [`mem`] | sparse stores with lock-free look-up: the memory of a RAM disk, and of a snapshot |
 //! | [`delayed`] | a call at a later time that is over before its target goes |
 //! | [`dm`] | device-mapper targets |
 //! | [`chrdev`], [`misc`] | character devices with a number, a class and a node; misc devices |
@@ -22,6 +22,8 @@
 //! | [`ring`] | events that are recorded where nothing may wait, and counted if lost |
 //! | [`waiters`] | tasks that wait for what happens in any context |
 //! | [`irq_work`] | a call that can be asked for in any context |
+//! | [`rcu_cell`] | a value that is replaced as a whole, and whose old versions are dropped later |
+//! | [`global`] | a value of the module, for callbacks that get nothing to find it by |
 //! | [`proc`] | entries in /proc: bytes at offsets, and lists of any length |
 //! | [`kobject`] | objects in sysfs with attributes, and uevents when they change |
 //! | [`task`] | what the kernel knows of other processes, and signals to them |
@@ -48,6 +50,7 @@ pub mod dm;
 pub mod file;
 pub mod flag;
 pub mod fs;
+pub mod global;
 pub mod ioctl;
 pub mod irq_work;
 pub mod kobject;
@@ -58,6 +61,7 @@ pub mod noio;
 pub mod param;
 pub mod probe;
 pub mod proc;
+pub mod rcu_cell;
 pub mod ring;
 pub mod tails;
 pub mod task;

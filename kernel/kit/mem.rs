@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The memory of a RAM disk: a sparse store of pages.
+//! The memory of a RAM disk: a sparse store of pages. (That of a copy-on-write snapshot is in
+//! [`overlay`].)
 //!
 //! # Look-up without a lock
 //!
@@ -30,7 +31,9 @@
 //! a discard it comes back a grace period later than the count says, so that a cap may be overrun
 //! for some milliseconds.
 
+pub(crate) mod bytes;
 mod leaf;
+pub mod overlay;
 mod page;
 mod store;
 

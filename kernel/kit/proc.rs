@@ -37,7 +37,8 @@
 //!
 //! The kernel takes a second entry with a name that is there for a bug: it says so, with a stack
 //! trace, and refuses. That is `EEXIST` here. (It does not tell a name that is taken from memory
-//! that ran out; of the latter, the allocator has spoken in the log.)
+//! that ran out; of the latter, the allocator has spoken in the log. And where it makes loading a
+//! module fail, `insmod` gets `EBUSY`: the loader keeps `EEXIST` for a module that is loaded.)
 //!
 //! C header: [`include/linux/proc_fs.h`](srctree/include/linux/proc_fs.h)
 

@@ -10,3 +10,4 @@ mod procfile;
 mod sysobj;
 mod taskinfo;
 mod tinyfs;
+mod twin;

@@ -122,6 +122,7 @@ impl Drop for Mapped<'_> {
 ///
 /// `vec[index]`, from `done` bytes on, is part of a bio's memory if `left` is not 0. `fillable`
 /// only if that bio is a read.
+#[derive(Clone)]
 pub struct Segments<'a> {
     vec: *const bindings::bio_vec,
     index: usize,
@@ -156,6 +157,12 @@ impl<'a> Segments<'a> {
 }
 
 impl Segments<'_> {
+    /// Bytes of the segments that are left.
+    #[inline]
+    pub fn bytes_left(&self) -> usize {
+        self.left
+    }
+
     /// No segment.
     #[inline]
     pub(super) fn empty() -> Self {

@@ -15,6 +15,7 @@ use kernel::{
 };
 
 use super::{
+    bytes::{copy, zero},
     leaf::{LeafSlot, PageSlot, SLOTS},
     page::{Mapped, OwnedPage, Wait},
 };
@@ -369,31 +370,4 @@ const LEAF_SIZE: u64 = SLOTS as u64 * PAGE_SIZE;
 fn piece(at: u64, len: usize) -> (u64, usize, usize) {
     let offset = (at % PAGE_SIZE) as usize;
     (at / PAGE_SIZE, offset, len.min(PAGE_SIZE as usize - offset))
-}
-
-/// Copies bytes that others may be changing meanwhile.
-///
-/// The pages of a bio may be mapped by user space (`O_DIRECT`), which can write to them at any
-/// time, and two writes to one sector may be under way. In Rust's own terms that is a data race; so
-/// no reference is made to such bytes, and the copying is done by the kernel's function, to which
-/// it is bytes.
-///
-/// # Safety
-///
-/// Both ranges must be valid for `len` bytes, and not overlap.
-#[inline(always)]
-unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: The function's contract.
-    unsafe { bindings::memcpy(to.cast(), from.cast(), len) };
-}
-
-/// Zeroes bytes that others may be changing meanwhile; see [`copy`].
-///
-/// # Safety
-///
-/// The range must be valid for `len` bytes.
-#[inline(always)]
-unsafe fn zero(to: *mut u8, len: usize) {
-    // SAFETY: The function's contract.
-    unsafe { bindings::memset(to.cast(), 0, len) };
 }

@@ -162,8 +162,8 @@ impl Facts for Task {
             )
         };
         Some(Memory {
-            mapped: mapped as usize * PAGE_SIZE,
-            resident: resident as usize * PAGE_SIZE,
+            mapped: mapped * PAGE_SIZE,
+            resident: resident * PAGE_SIZE,
         })
     }
 

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bytes that others may be changing meanwhile.
+//!
+//! The pages of a bio may be mapped by user space (`O_DIRECT`), which can write to them at any
+//! time, and two writes to one sector may be under way. In Rust's own terms that is a data race; so
+//! no reference is made to such bytes, and the copying is done by the kernel's functions, to which
+//! they are bytes.
+
+use kernel::bindings;
+
+/// Copies.
+///
+/// # Safety
+///
+/// Both ranges must be valid for `len` bytes, and not overlap.
+#[inline(always)]
+pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: The function's contract.
+    unsafe { bindings::memcpy(to.cast(), from.cast(), len) };
+}
+
+/// Zeroes.
+///
+/// # Safety
+///
+/// The range must be valid for `len` bytes.
+#[inline(always)]
+pub(crate) unsafe fn zero(to: *mut u8, len: usize) {
+    // SAFETY: The function's contract.
+    unsafe { bindings::memset(to.cast(), 0, len) };
+}
