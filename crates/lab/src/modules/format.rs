@@ -25,7 +25,7 @@ pub fn check_format(fix: bool) -> Result<()> {
         progress::show(line);
     }
     Err(Error::new(Kind::Build, "the kernel side is not formatted as rustfmt does it")
-        .with_help("blockyard build --fmt, or rustfmt on the files named above"))
+        .with_help("rustfmt --config-path kernel, on the files named above"))
 }
 
 /// The crate roots; rustfmt follows their `mod` lines.
