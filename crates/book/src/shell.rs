@@ -21,7 +21,7 @@ const ENDED: &str = "\
 exec 2>&1
 __ended() {
     local status=$?
-    udevadm settle --timeout=60 </dev/null || echo 'udev has not settled within a minute'
+    udevadm settle --timeout=600 </dev/null || echo 'udev has not settled within ten minutes'
     printf '\\036%d\\036' \"$status\"
     return \"$status\"
 }
