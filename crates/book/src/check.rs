@@ -25,12 +25,9 @@ pub fn problems(book: &Book, drivers: &Path) -> Vec<String> {
     for page in &book.pages {
         let here = |problem: String| format!("{}: {problem}", page.path.display());
         found.extend(links(book, &page.path, &page.source).into_iter().map(here));
-        found.extend(
-            includes(book, page)
-                .into_iter()
-                .filter(|(_, file)| !file.is_file())
-                .map(|(name, _)| here(format!("it includes {name}, which is no file"))),
-        );
+        let missing = includes(book, page).into_iter().filter(|include| !include.is_there());
+        found
+            .extend(missing.map(|include| here(format!("it includes {}, which is not there", include.said))));
         if page.is_example() {
             found.extend(sections(page).map(here));
             found.extend(sources_left_out(book, page, drivers).into_iter().map(here));
@@ -96,11 +93,33 @@ fn normal(path: &Path) -> Option<PathBuf> {
     Some(normal)
 }
 
-/// What a page includes: the name that it says, and the file.
-fn includes(book: &Book, page: &Page) -> Vec<(String, PathBuf)> {
-    let folder = book.src.join(&page.path);
-    let folder = folder.parent().unwrap_or(&book.src);
-    INCLUDE.captures_iter(&page.source).map(|found| (found[1].to_owned(), folder.join(&found[1]))).collect()
+/// A file, or a part of one, that a page includes.
+struct Include {
+    /// As the page says it.
+    said: String,
+    file: PathBuf,
+    /// The name of the part.
+    part: Option<String>,
+}
+
+impl Include {
+    fn is_there(&self) -> bool {
+        let begins =
+            |text: &str, part: &str| text.lines().any(|l| l.trim_end().ends_with(&format!("ANCHOR: {part}")));
+        let text = std::fs::read_to_string(&self.file);
+        text.is_ok_and(|text| self.part.as_ref().is_none_or(|part| begins(&text, part)))
+    }
+}
+
+fn includes(book: &Book, page: &Page) -> Vec<Include> {
+    let page_file = book.src.join(&page.path);
+    let folder = page_file.parent().unwrap_or(&book.src);
+    let include = |said: &str| {
+        let (file, part) =
+            said.split_once(':').map_or((said, None), |(file, part)| (file, Some(part.to_owned())));
+        Include { said: said.to_owned(), file: folder.join(file), part }
+    };
+    INCLUDE.captures_iter(&page.source).map(|found| include(&found[1])).collect()
 }
 
 /// The sections of an example's page that are missing or in another order.
@@ -125,8 +144,8 @@ fn driver(page: &Page, drivers: &Path) -> PathBuf {
 /// Source files of an example that its page does not show.
 fn sources_left_out(book: &Book, page: &Page, drivers: &Path) -> Vec<String> {
     let folder = driver(page, drivers);
-    let shown: Vec<_> =
-        includes(book, page).into_iter().filter_map(|(_, file)| file.canonicalize().ok()).collect();
+    let whole = includes(book, page).into_iter().filter(|include| include.part.is_none());
+    let shown: Vec<_> = whole.filter_map(|include| include.file.canonicalize().ok()).collect();
     let left_out = |file: &PathBuf| file.canonicalize().is_ok_and(|file| !shown.contains(&file));
     match sources(&folder) {
         files if files.is_empty() => vec![format!("there is no driver in {}", folder.display())],
@@ -224,7 +243,11 @@ mod tests {
     #[test]
     fn a_source_file_that_is_not_there_or_left_out_is_found() {
         only_wrong(&[("kernel/one/more.rs", "")], "more.rs");
-        only_wrong(&[("src/start.md", &format!("{START}{{{{#include gone.rs}}}}\n"))], "includes gone.rs");
+        let including = |what: &str| format!("{START}{{{{#include {what}}}}}\n");
+        only_wrong(&[("src/start.md", &including("gone.rs"))], "includes gone.rs");
+        only_wrong(&[("src/start.md", &including("start.md:part"))], "includes start.md:part");
+        let marked = including("start.md:part") + "<!-- ANCHOR: part\n-->";
+        assert_eq!(wrong(&[("src/start.md", &marked)]), [""; 0]);
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl Module {
 #[derive(Debug)]
 pub struct Build {
     kdir: PathBuf,
+    sources: Option<PathBuf>,
     drivers: Vec<String>,
     /// Those that the kernel has in its image: no module of that name can be loaded.
     builtin: Vec<String>,
@@ -74,7 +75,14 @@ impl Build {
 
     /// Against the kernel whose build folder this is, as in `/lib/modules/RELEASE/build`.
     pub fn for_kdir(kdir: impl Into<PathBuf>) -> Self {
-        Self { kdir: kdir.into(), drivers: Vec::new(), builtin: Vec::new() }
+        Self { kdir: kdir.into(), sources: None, drivers: Vec::new(), builtin: Vec::new() }
+    }
+
+    /// Builds from this folder instead of our own `kernel`: a copy of it, with other drivers.
+    #[must_use]
+    pub fn sources(mut self, kernel_side: impl Into<PathBuf>) -> Self {
+        self.sources = Some(kernel_side.into());
+        self
     }
 
     /// Adds a driver by name.
@@ -125,7 +133,10 @@ struct Job {
 
 impl Job {
     fn prepare(build: &Build) -> Result<Self> {
-        let source = workspace::kernel_side()?;
+        let source = match &build.sources {
+            Some(folder) => folder.clone(),
+            None => workspace::kernel_side()?,
+        };
         let mut names = choose(&source, &build.drivers)?;
         if build.drivers.is_empty() {
             names.retain(|name| !build.builtin.contains(name));

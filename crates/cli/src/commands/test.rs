@@ -23,7 +23,14 @@ pub fn run(args: &args::Test) -> Result<ExitCode> {
         .env_remove("LC_ALL")
         .failure_kind(Kind::Build);
     if args.host {
-        cargo = cargo.args(["--exclude", "blockyard-tests", "--exclude", "own-module"]);
+        cargo = cargo.args([
+            "--exclude",
+            "blockyard-tests",
+            "--exclude",
+            "own-module",
+            "--exclude",
+            "own-driver",
+        ]);
     } else {
         prepare(args)?;
     }
