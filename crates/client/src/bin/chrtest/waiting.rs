@@ -39,7 +39,10 @@ pub(crate) fn wake(device: &Path) -> io::Result<()> {
             events(&file, None)
         });
         for thread in threads.iter().take(2) {
-            until_in_system_call(thread.as_raw_nonzero().get(), &[libc::SYS_read, libc::SYS_poll])?;
+            until_in_system_call(
+                thread.as_raw_nonzero().get(),
+                &[libc::SYS_read, libc::SYS_poll, libc::SYS_ppoll],
+            )?;
         }
         control.set(b'W').map_err(io::Error::other)?;
         let joined = |thread: std::thread::ScopedJoinHandle<'_, io::Result<String>>| {
