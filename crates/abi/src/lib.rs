@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 
-//! What the drivers and their users have agreed on: ioctl numbers, the structs behind them, limits and names.
+//! What the drivers have agreed on with their users and with their devices: ioctl numbers, structs, messages, limits and
+//! names.
 //!
 //! One source has two homes. Cargo builds it for user space (`blockyard-client`), Kbuild builds it as one more
 //! object of each module that needs it (`kernel/abi` is a link to this folder). So the two sides cannot drift
@@ -24,3 +25,4 @@ pub mod chardev_ioctl;
 pub mod command;
 pub mod ioctl;
 pub mod simblk;
+pub mod virtio_hello;
