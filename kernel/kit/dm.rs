@@ -20,6 +20,14 @@
 //!     Args, Bio, Ctr, Device, Mapped, Registration, Target, TargetType, Text, Visit, Visitor,
 //! };
 //!
+//! module! {
+//!     type: PassModule,
+//!     name: "dm_pass",
+//!     authors: ["You"],
+//!     description: "Passes everything on",
+//!     license: "GPL",
+//! }
+//!
 //! /// Passes everything on.
 //! struct Pass {
 //!     device: Device,
@@ -67,7 +75,7 @@
 //! }
 //! ```
 //!
-//! `drivers/dm_hello` is this in full.
+//! (A test builds and loads just this.) `drivers/dm_hello` is a little more of the same.
 //!
 //! # The life of a bio
 //!

@@ -15,7 +15,7 @@ const BELOW: &str =
 
 /// Waits until this many bios wait.
 fn waits_for(guest: &Guest, count: u32) -> Result<()> {
-    guest.check(&format!("until dmsetup status g | grep -q ' {count}$'; do :; done")).map(drop)
+    guest.check(&format!("until dmsetup status g | grep -q ' gate [a-z]* {count} '; do :; done")).map(drop)
 }
 
 /// Runs `command`, which must not end before `opens` has let it, and then end well.
@@ -40,14 +40,14 @@ fn what_waits_is_done_once_the_gate_opens() {
             guest,
             &format!("{MADE}; head -c 65536 /dev/urandom >/tmp/r; dmsetup message g 0 shut writes"),
         )?;
-        assert_eq!(guest.check("dmsetup status g")?.trim(), "0 65536 gate writes 0");
+        assert_eq!(guest.check("dmsetup status g")?.trim(), "0 65536 gate writes 0 0 0");
         let write = "dd if=/tmp/r of=/dev/mapper/g bs=64k oflag=direct status=none";
         held_until(guest, write, 1, &format!("{BELOW}; below /dev/zero; dmsetup message g 0 open"))?;
         script(
             guest,
             &format!(
                 "{BELOW}; below /tmp/r; cmp -n 65536 /tmp/r /dev/mapper/g
-                 [ \"$(dmsetup status g)\" = '0 65536 gate open 0' ]
+                 [ \"$(dmsetup status g)\" = '0 65536 gate open 0 1 0' ]
                  ! dmsetup message g 0 shut doors 2>/dev/null; ! dmsetup message g 0 ajar 2>/dev/null
                  ! dmsetup message g 0 open wide 2>/dev/null"
             ),
@@ -82,6 +82,23 @@ fn a_suspend_does_not_wait_for_what_waits() {
             held_until(guest, write, 1, &opens)?;
             script(guest, &format!("{BELOW}; below /tmp/r"))?;
         }
+        script(guest, "udevadm settle; dmsetup remove --retry g; rmmod dm_gate; rmmod simblk").map(drop)
+    });
+}
+
+#[test]
+fn a_write_that_waited_while_the_disk_went_fails() {
+    with_modules(&["simblk", "dm_gate"], |guest| {
+        script(guest, &format!("{MADE}; dmsetup message g 0 shut writes"))?;
+        let write = "echo begun; dd if=/dev/zero of=/dev/mapper/g bs=4k count=1 oflag=direct status=none";
+        let mut running = guest.command(["/bin/sh", "-c", write]).spawn()?;
+        running.wait_for_text("begun", Duration::from_secs(30))?;
+        waits_for(guest, 1)?;
+        script(guest, "simctl remove 0 --force; dmsetup message g 0 open")?;
+        let ended = running.wait()?;
+        assert_eq!(ended.status.code(), 1);
+        assert!(ended.stderr_text().contains("Input/output error"), "{}", ended.stderr_text());
+        assert_eq!(guest.check("dmsetup status g")?.trim(), "0 65536 gate open 0 1 1");
         script(guest, "udevadm settle; dmsetup remove --retry g; rmmod dm_gate; rmmod simblk").map(drop)
     });
 }

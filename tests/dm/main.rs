@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Device-mapper targets, over real disks in a guest.
 
+mod devices;
 mod gate;
 mod hello;
 mod load;

@@ -10,23 +10,26 @@
 //! dmsetup message gated 0 open
 //! ```
 //!
-//! So a test can look at the moment before a write, or a flush, is done. A gate that is suspended
-//! opens: a suspend that flushes lets what waits pass, and one that does not gives it back to the
-//! device mapper, for the table that is there after the resume.
+//! So a test can look at the moment before a write, or a flush, is done. The status says for what
+//! the gate is shut (or `open`), how many bios wait, how many have waited and are done, and how
+//! many of those failed.
+//!
+//! A gate that is suspended opens: a suspend that flushes lets what waits pass, and one that does
+//! not gives it back to the device mapper, for the table that is there after the resume.
 
 #![deny(unsafe_code)]
 
+mod waiting;
+
 use core::fmt::Write;
 
-use kernel::{fmt, new_spinlock, prelude::*, sync::SpinLock};
-use kit::{
-    block::Op,
-    dm::{
-        Arg, Args, Bio, Ctr, Device, HeldList, Instance, Mapped, Registration, Target, TargetType,
-        Text, Visit, Visitor,
-    },
-    flag::Flag,
+use kernel::{fmt, prelude::*, sync::atomic::Relaxed};
+use kit::dm::{
+    Args, Bio, Ctr, Device, Ended, Ending, HeldList, Instance, Mapped, Registration, Target,
+    TargetType, Text, Visit, Visitor,
 };
+
+use crate::waiting::{Shut, Waiting};
 
 module! {
     type: GateModule,
@@ -52,52 +55,10 @@ impl kernel::Module for GateModule {
     }
 }
 
-/// What is kept waiting.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shut {
-    Reads,
-    Writes,
-    Flushes,
-    All,
-}
-
-impl Shut {
-    fn new(arg: Arg<'_>) -> Result<Self> {
-        match arg.text().to_bytes() {
-            b"reads" => Ok(Self::Reads),
-            b"writes" => Ok(Self::Writes),
-            b"flushes" => Ok(Self::Flushes),
-            b"all" => Ok(Self::All),
-            _ => Err(arg.wrong("is not one of reads, writes, flushes, all")),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Reads => "reads",
-            Self::Writes => "writes",
-            Self::Flushes => "flushes",
-            Self::All => "all",
-        }
-    }
-
-    fn is_for(self, op: Op) -> bool {
-        match self {
-            Self::Reads => op == Op::Read,
-            Self::Writes => op != Op::Read && op != Op::Flush,
-            Self::Flushes => op == Op::Flush,
-            Self::All => true,
-        }
-    }
-}
-
-/// What waits, and for what the gate is shut.
-struct Waiting {
-    shut: Option<Shut>,
-    /// From the beginning of a suspend to its end: then nothing may wait.
-    suspended: bool,
-    bios: HeldList<Gate>,
-    count: u32,
+/// What is kept with each bio.
+#[derive(Default)]
+struct Passage {
+    waited: bool,
 }
 
 /// The target.
@@ -105,31 +66,14 @@ struct Waiting {
 struct Gate {
     device: Device,
     start: u64,
-    /// Whether to look at `waiting`: an open gate takes no lock.
-    is_shut: Flag,
     #[pin]
-    waiting: SpinLock<Waiting>,
+    waiting: Waiting,
 }
 
 impl Gate {
-    fn shut(&self, what: Shut) -> Result {
-        let mut waiting = self.waiting.lock();
-        if waiting.suspended {
-            return Err(EBUSY);
-        }
-        waiting.shut = Some(what);
-        self.is_shut.set(true);
-        Ok(())
-    }
-
-    /// Opens the gate, for good if it is suspended; what waited is the caller's.
-    fn open(&self, suspended: bool) -> HeldList<Self> {
-        let mut waiting = self.waiting.lock();
-        waiting.shut = None;
-        waiting.suspended |= suspended;
-        waiting.count = 0;
-        self.is_shut.set(false);
-        core::mem::take(&mut waiting.bios)
+    fn pass<'a>(&self, bio: Bio<'a, Self>) -> Mapped<'a> {
+        let sector = self.start + bio.sector();
+        bio.remap(&self.device, sector)
     }
 
     fn let_pass(&self, mut bios: HeldList<Self>) {
@@ -138,31 +82,13 @@ impl Gate {
             bio.submit(&self.device, sector);
         }
     }
-
-    #[cold]
-    fn map_shut<'a>(&self, bio: Bio<'a, Self>) -> Mapped<'a> {
-        let mut waiting = self.waiting.lock();
-        if !waiting.shut.is_some_and(|what| what.is_for(bio.op())) {
-            drop(waiting);
-            return self.pass(bio);
-        }
-        let (mapped, bio) = bio.hold();
-        waiting.bios.push(bio);
-        waiting.count += 1;
-        mapped
-    }
-
-    fn pass<'a>(&self, bio: Bio<'a, Self>) -> Mapped<'a> {
-        let sector = self.start + bio.sector();
-        bio.remap(&self.device, sector)
-    }
 }
 
 #[vtable]
 impl Target for Gate {
     const NAME: &'static CStr = c"gate";
     const VERSION: [u32; 3] = [1, 0, 0];
-    type PerBio = ();
+    type PerBio = Passage;
 
     fn ctr(ti: &Ctr<'_>, args: &mut Args<'_>) -> Result<impl PinInit<Self, Error>> {
         args.exactly(2, "DEVICE START")?;
@@ -174,30 +100,34 @@ impl Target for Gate {
         Ok(try_pin_init!(Self {
             device,
             start,
-            is_shut: Flag::new(false),
-            waiting <- new_spinlock!(Waiting {
-                shut: None,
-                suspended: false,
-                bios: HeldList::new(),
-                count: 0,
-            }),
+            waiting <- Waiting::new(),
         }))
     }
 
     #[inline]
     fn map<'a>(&self, bio: Bio<'a, Self>) -> Mapped<'a> {
-        if self.is_shut.get() {
-            return self.map_shut(bio);
+        if !self.waiting.is_shut() {
+            return self.pass(bio);
         }
-        self.pass(bio)
+        match self.waiting.hold(bio) {
+            Ok(mapped) => mapped,
+            Err(bio) => self.pass(bio),
+        }
+    }
+
+    fn end_io<'a>(&self, bio: Ended<'a, Self>) -> Ending<'a> {
+        if bio.data().waited {
+            self.waiting.ended(bio.errno() != 0);
+        }
+        bio.done()
     }
 
     fn info(&self, _ti: Instance<'_>, out: &mut Text<'_>) -> fmt::Result {
-        let (shut, count) = {
-            let waiting = self.waiting.lock();
-            (waiting.shut, waiting.count)
-        };
-        write!(out, "{} {count}", shut.map_or("open", Shut::name))
+        let (shut, count) = self.waiting.state();
+        let done = self.waiting.done.load(Relaxed);
+        let failed = self.waiting.failed.load(Relaxed);
+        let shut = shut.map_or("open", Shut::name);
+        write!(out, "{shut} {count} {done} {failed}")
     }
 
     fn table(&self, out: &mut Text<'_>) -> fmt::Result {
@@ -209,18 +139,19 @@ impl Target for Gate {
         if command.is("shut") {
             let what = Shut::new(args.next("what")?)?;
             args.end()?;
-            self.shut(what)?;
+            self.waiting.shut(what)
         } else if command.is("open") {
             args.end()?;
-            self.let_pass(self.open(false));
+            self.let_pass(self.waiting.open());
+            Ok(())
         } else {
-            return Err(command.wrong("is neither 'shut' nor 'open'"));
+            Err(command.wrong("is neither 'shut' nor 'open'"))
         }
-        Ok(())
     }
 
     fn presuspend(&self, ti: Instance<'_>) {
-        let mut bios = self.open(true);
+        self.waiting.suspend(true);
+        let mut bios = self.waiting.open();
         if !ti.is_noflush_suspending() {
             return self.let_pass(bios);
         }
@@ -230,11 +161,11 @@ impl Target for Gate {
     }
 
     fn presuspend_undo(&self, _ti: Instance<'_>) {
-        self.waiting.lock().suspended = false;
+        self.waiting.suspend(false);
     }
 
     fn resume(&self, _ti: Instance<'_>) {
-        self.waiting.lock().suspended = false;
+        self.waiting.suspend(false);
     }
 
     fn iterate_devices(&self, visitor: &mut Visitor<'_>) -> Visit {
