@@ -6,6 +6,7 @@ mod gate;
 mod hello;
 mod load;
 mod matrix;
+mod model;
 mod snap;
 mod stripe2;
 
