@@ -263,6 +263,9 @@ pub struct Test {
     /// Only the tests that need no guest
     #[arg(long, conflicts_with_all = ["profile", "series"])]
     pub host: bool,
+    /// Also the tests that take minutes each; one of them builds a kernel
+    #[arg(long, conflicts_with = "host")]
+    pub slow: bool,
 }
 
 /// `30`, `30s`, `2m`, `500ms`: a duration above zero.

@@ -37,6 +37,9 @@ pub fn run(args: &args::Test) -> Result<ExitCode> {
     if let Some(filter) = &args.filter {
         cargo = cargo.arg(filter);
     }
+    if args.slow {
+        cargo = cargo.args(["--", "--include-ignored"]);
+    }
     cargo.run_in_foreground()?;
     Ok(ExitCode::SUCCESS)
 }
