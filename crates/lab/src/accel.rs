@@ -48,10 +48,15 @@ impl Engine {
     /// Under TCG all guest processors share one thread of the host. With a thread each, a kernel that patches code while
     /// another processor runs it (static keys, kprobes, alternatives) now and then meets its own breakpoint there and
     /// dies with `Oops: int3`: seen with QEMU 7.2 in about one boot of ten on a loaded host.
+    ///
+    /// No processor has 5-level page tables (LA57). Where KASAN's shadow begins depends on them, and is patched into the
+    /// kernel while it boots: an interrupt that comes in between is reported as an invalid access (Linux 7.3,
+    /// arch/x86/kernel/alternative.c tells of it). On a loaded host some boots of the debug kernel failed by it. No
+    /// guest has memory that would need a fifth level.
     pub fn qemu_args(self) -> [&'static str; 4] {
         match self {
-            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => ["-accel", "tcg,thread=single", "-cpu", "max"],
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host,la57=off"],
+            Self::Tcg => ["-accel", "tcg,thread=single", "-cpu", "max,la57=off"],
         }
     }
 
