@@ -140,9 +140,9 @@ pub struct MachineChoice {
     /// Memory in MiB, or with a suffix: 512M, 2G
     #[arg(long, value_name = "SIZE", default_value = "1G")]
     pub mem: String,
-    /// Number of processors
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub cpus: u32,
+    /// Number of processors [default: 2, under icount 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub cpus: Option<u32>,
     /// How the processor is run: KVM when it works, else emulation (TCG)
     #[arg(long, value_enum, default_value_t)]
     pub accel: Accel,
@@ -167,6 +167,8 @@ pub enum Accel {
     Kvm,
     /// Emulation
     Tcg,
+    /// Emulation whose clock counts instructions: slow, repeatable, one processor
+    Icount,
 }
 
 /// `blockyard boot`

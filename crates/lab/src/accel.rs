@@ -30,6 +30,8 @@ pub enum Accel {
     Kvm,
     /// Emulation.
     Tcg,
+    /// Emulation whose clock counts instructions; takes one processor.
+    Icount,
 }
 
 /// What a guest runs under.
@@ -40,10 +42,14 @@ pub enum Engine {
     Kvm,
     /// QEMU's emulation: about ten times slower, works everywhere.
     Tcg,
+    /// Emulation in which a nanosecond of the guest's time is one instruction that it has executed. The same work takes the
+    /// same time however busy the host is, so that what a path costs can be counted. While the guest idles, its clock jumps
+    /// to the next timer.
+    Icount,
 }
 
 impl Engine {
-    /// QEMU's `-accel` and `-cpu` arguments.
+    /// QEMU's arguments for the processor.
     ///
     /// Under TCG all guest processors share one thread of the host. With a thread each, a kernel that patches code while
     /// another processor runs it (static keys, kprobes, alternatives) now and then meets its own breakpoint there and
@@ -53,10 +59,21 @@ impl Engine {
     /// kernel while it boots: an interrupt that comes in between is reported as an invalid access (Linux 7.3,
     /// arch/x86/kernel/alternative.c tells of it). On a loaded host some boots of the debug kernel failed by it. No
     /// guest has memory that would need a fifth level.
-    pub fn qemu_args(self) -> [&'static str; 4] {
+    pub fn qemu_args(self) -> &'static [&'static str] {
         match self {
-            Self::Kvm => ["-accel", "kvm", "-cpu", "host,la57=off"],
-            Self::Tcg => ["-accel", "tcg,thread=single", "-cpu", "max,la57=off"],
+            Self::Kvm => &["-accel", "kvm", "-cpu", "host,la57=off"],
+            Self::Tcg => &["-accel", "tcg,thread=single", "-cpu", "max,la57=off"],
+            Self::Icount => {
+                &["-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-icount", "shift=0,sleep=off"]
+            }
+        }
+    }
+
+    /// The most processors that a guest can have: a count of instructions is that of one.
+    pub fn max_cpus(self) -> u32 {
+        match self {
+            Self::Kvm | Self::Tcg => u32::MAX,
+            Self::Icount => 1,
         }
     }
 
@@ -65,6 +82,7 @@ impl Engine {
         match self {
             Self::Kvm => time,
             Self::Tcg => time * 5,
+            Self::Icount => time * 10,
         }
     }
 }
@@ -74,6 +92,7 @@ impl fmt::Display for Engine {
         f.write_str(match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
+            Self::Icount => "icount",
         })
     }
 }
@@ -93,8 +112,10 @@ enum Probe {
 /// What a guest under `qemu` (the program, and how it is started) will run under. An error if KVM was asked
 /// for and does not work.
 pub fn choose(wanted: Accel, qemu: &Path) -> Result<Engine> {
-    if wanted == Accel::Tcg {
-        return Ok(Engine::Tcg);
+    match wanted {
+        Accel::Tcg => return Ok(Engine::Tcg),
+        Accel::Icount => return Ok(Engine::Icount),
+        Accel::Auto | Accel::Kvm => {}
     }
     match (remembered(qemu)?, wanted) {
         (Probe::Works, _) => Ok(Engine::Kvm),

@@ -39,13 +39,15 @@ use crate::{programs, rootfs};
 const BOOT: Duration = Duration::from_secs(20);
 /// How much longer everything takes in a kernel with all checks.
 const DEBUG_FACTOR: u32 = 4;
+/// Processors of a machine unless said otherwise.
+const CPUS: u32 = 2;
 
 /// Makes [`MachineBuilder`]s.
 #[derive(Debug)]
 pub struct Machine;
 
 impl Machine {
-    /// A machine with 1 GiB of memory, two processors, no disks but its root, and no network.
+    /// A machine with 1 GiB of memory, two processors if the accelerator takes them, no disks but its root, and no network.
     pub fn builder() -> MachineBuilder {
         MachineBuilder {
             kernel: None,
@@ -53,7 +55,7 @@ impl Machine {
             built: Vec::new(),
             disks: Vec::new(),
             mem_mib: 1024,
-            cpus: 2,
+            cpus: None,
             accel: Accel::default(),
             network: None,
             append: Vec::new(),
@@ -74,7 +76,7 @@ pub struct MachineBuilder {
     built: Vec<Module>,
     disks: Vec<Disk>,
     mem_mib: u32,
-    cpus: u32,
+    cpus: Option<u32>,
     accel: Accel,
     network: Option<Network>,
     append: Vec<String>,
@@ -141,9 +143,9 @@ impl MachineBuilder {
         self
     }
 
-    /// Processors.
+    /// Processors; by default two, or one where the accelerator takes no more.
     pub fn cpus(mut self, cpus: u32) -> Self {
-        self.cpus = cpus;
+        self.cpus = Some(cpus);
         self
     }
 
@@ -201,6 +203,7 @@ impl MachineBuilder {
         let programs = programs::ensure()?;
         let qemu = qemu::find()?;
         let engine = accel::choose(self.accel, &qemu)?;
+        let cpus = self.cpus_under(engine)?;
         let claim = Registry::open()?.claim(self.name.as_deref())?;
         let initramfs = claim.dir().join("initramfs");
         let config = self.boot_config(claim.name());
@@ -212,7 +215,7 @@ impl MachineBuilder {
             initramfs: &initramfs,
             append: &self.append,
             mem_mib: self.mem_mib,
-            cpus: self.cpus,
+            cpus,
             root: root.image(),
             drives: slots.drives(),
             network: self.network.as_ref(),
@@ -225,7 +228,7 @@ impl MachineBuilder {
         let session = Session::open(&claim.dir().join(names::OWNER), engine, vitals, deadline)?;
         session.vitals().has_booted();
         tracing::info!("{} answers after {:?}", claim.name(), started.elapsed());
-        claim.publish(&self.info(&claim, &image, engine, pid, &slots))?;
+        claim.publish(&info(&claim, &image, &launch, pid))?;
         let allowed = self.allowed;
         Guest::new(Parts { session, slots, allowed, debug_kernel: image.debug, claim, rootfs: root })
     }
@@ -245,18 +248,29 @@ impl MachineBuilder {
         BootConfig { hostname: name.to_owned(), net }
     }
 
-    fn info(&self, claim: &Claim, image: &Image, accel: Engine, qemu_pid: u32, slots: &Slots) -> Info {
-        Info {
-            name: claim.name().to_owned(),
-            owner_pid: std::process::id(),
-            qemu_pid,
-            kernel: image.release.clone(),
-            accel,
-            mem_mib: self.mem_mib,
-            cpus: self.cpus,
-            disks: slots.drives().iter().map(|drive| drive.serial.clone()).collect(),
-            since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+    fn cpus_under(&self, engine: Engine) -> Result<u32> {
+        let most = engine.max_cpus();
+        match self.cpus {
+            Some(cpus) if cpus > most => {
+                let message = format!("a machine under {engine} has one processor, and not {cpus}");
+                Err(Error::new(Kind::Usage, message))
+            }
+            asked => Ok(asked.unwrap_or(CPUS.min(most))),
         }
+    }
+}
+
+fn info(claim: &Claim, image: &Image, launch: &Launch<'_>, qemu_pid: u32) -> Info {
+    Info {
+        name: claim.name().to_owned(),
+        owner_pid: std::process::id(),
+        qemu_pid,
+        kernel: image.release.clone(),
+        accel: launch.engine,
+        mem_mib: launch.mem_mib,
+        cpus: launch.cpus,
+        disks: launch.drives.iter().map(|drive| drive.serial.clone()).collect(),
+        since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
     }
 }
 

@@ -154,7 +154,7 @@ impl Launch<'_> {
             "-machine",
             "q35,vmport=off",
         ]);
-        args.words(self.engine.qemu_args());
+        args.words(self.engine.qemu_args().iter().copied());
         args.pair("-m", self.mem_mib.to_string()).pair("-smp", self.cpus.to_string());
         args.pair("-kernel", self.kernel)
             .pair("-initrd", self.initramfs)
@@ -233,8 +233,8 @@ impl Launch<'_> {
 struct Args(Vec<OsString>);
 
 impl Args {
-    fn words<const N: usize>(&mut self, words: [&str; N]) {
-        self.0.extend(words.map(OsString::from));
+    fn words<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) {
+        self.0.extend(words.into_iter().map(OsString::from));
     }
 
     fn pair(&mut self, flag: &str, value: impl Into<OsString>) -> &mut Self {

@@ -29,13 +29,16 @@ pub fn accel(choice: args::Accel) -> Accel {
         args::Accel::Auto => Accel::Auto,
         args::Accel::Kvm => Accel::Kvm,
         args::Accel::Tcg => Accel::Tcg,
+        args::Accel::Icount => Accel::Icount,
     }
 }
 
 /// Builds what is missing and lays the machine out.
 pub fn prepare(choice: &args::MachineChoice) -> Result<MachineBuilder> {
-    let mut machine =
-        Machine::builder().accel(accel(choice.accel)).cpus(choice.cpus).mem_mib(mebibytes(&choice.mem)?);
+    let mut machine = Machine::builder().accel(accel(choice.accel)).mem_mib(mebibytes(&choice.mem)?);
+    if let Some(cpus) = choice.cpus {
+        machine = machine.cpus(cpus);
+    }
     for (index, text) in choice.disks.iter().enumerate() {
         machine = machine.disk(disk(text)?.serial(format!("disk{index}")));
     }
