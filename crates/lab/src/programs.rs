@@ -16,16 +16,24 @@ use crate::toolchain::Rustc;
 use crate::{files, workspace};
 
 /// Packages and their programs.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("blockyard-agent", "blockyard-agent"),
     ("blockyard-client", "chrctl"),
     ("blockyard-client", "chrtest"),
     ("blockyard-client", "simctl"),
     ("blockyard-client", "simtorture"),
+    ("blockyard-gauge", "gauge"),
 ];
 /// What they are built from, below the workspace's root.
-const SOURCES: [&str; 6] =
-    ["Cargo.toml", "Cargo.lock", "crates/abi", "crates/agent", "crates/client", "crates/proto"];
+const SOURCES: [&str; 7] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "crates/abi",
+    "crates/agent",
+    "crates/client",
+    "crates/gauge",
+    "crates/proto",
+];
 /// Given explicitly, so that cargo's RUSTFLAGS do not reach build scripts.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -64,6 +72,11 @@ impl Programs {
     /// The hostile user of `simblk`'s control device; only a test that wants it brings it to a guest.
     pub fn simtorture(&self) -> PathBuf {
         self.dir.join("simtorture")
+    }
+
+    /// What measures in the guest, where fio does not; only the bench brings it to a guest.
+    pub fn gauge(&self) -> PathBuf {
+        self.dir.join("gauge")
     }
 }
 
