@@ -31,6 +31,8 @@ pub enum Command {
     Try(Try),
     /// Run every test, those in the guest included
     Test(Test),
+    /// Measure our drivers side by side with their peers
+    Bench(Bench),
     /// Say what this machine has and lacks, and how to mend it
     Doctor,
     /// Build and look after kernels
@@ -268,6 +270,46 @@ pub struct Test {
     /// Also the tests that take minutes each; one of them builds a kernel
     #[arg(long, conflicts_with = "host")]
     pub slow: bool,
+}
+
+/// `blockyard bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure: simblk, dm_hello, dm_stripe2, dm_snap; all when none is named
+    #[arg(value_name = "NAME")]
+    pub subjects: Vec<String>,
+    /// Only against these peers, as in --against brd,null_blk; all of them otherwise
+    #[arg(long, value_name = "PEER", value_delimiter = ',')]
+    pub against: Vec<String>,
+    /// Few workloads, each against one peer: under a minute for one subject
+    #[arg(long)]
+    pub quick: bool,
+    /// What to go by; both when it is left out
+    #[arg(long, value_enum)]
+    pub clock: Option<Clock>,
+    /// Write the report to this file, as benches/schema.json describes it
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Compare the instruction counts with benches/baseline.json; exit code 1 if one is more than 3% worse
+    #[arg(long)]
+    pub check: bool,
+    /// Write the instruction counts to benches/baseline.json
+    #[arg(long)]
+    pub accept: bool,
+    /// How the guest is run that is measured by wall clock
+    #[arg(long, value_enum, default_value_t)]
+    pub accel: Accel,
+    #[command(flatten)]
+    pub kernel: KernelChoice,
+}
+
+/// What figures are taken by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// Time that passes
+    Wall,
+    /// Instructions that the guest executes
+    Instructions,
 }
 
 /// `30`, `30s`, `2m`, `500ms`: a duration above zero.

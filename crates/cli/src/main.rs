@@ -30,6 +30,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Run(args) => commands::run::run(&args),
         Command::Try(args) => commands::try_it::run(&args),
         Command::Test(args) => commands::test::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Doctor => commands::doctor::run(),
         Command::Kernel(args) => commands::kernel::run(&args),
         Command::Build(args) => commands::build::run(&args),

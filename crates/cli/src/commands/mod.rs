@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One file a subcommand: from arguments to one call of the lab, and from its result to output.
 
+pub mod bench;
 pub mod boot;
 pub mod build;
 pub mod cp;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `gauge` in the guest, which measures what fio does not.
+
+use blockyard_lab::error::Context;
+use blockyard_lab::{Guest, Kind, Result, programs};
+use serde::Deserialize;
+
+/// Puts it into the guest.
+pub fn install(guest: &Guest) -> Result<()> {
+    guest.push(&programs::ensure()?.gauge(), "/usr/bin/gauge")
+}
+
+/// A new disk, filled, zeroed and discarded. Nanoseconds of the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct Lifecycle {
+    /// Of the disk.
+    pub bytes: u64,
+    /// The first fill.
+    pub fill_ns: u64,
+    /// Zeroing all of it.
+    pub zero_ns: u64,
+    /// Discarding all of it.
+    pub discard_ns: u64,
+    /// Memory that filling took beside the data.
+    pub beside_bytes: i64,
+}
+
+impl Lifecycle {
+    /// Memory beside the data, scaled to 1 GiB of data.
+    pub fn beside_per_gib(&self) -> f64 {
+        self.beside_bytes as f64 * (1u64 << 30) as f64 / self.bytes as f64
+    }
+}
+
+#[derive(Deserialize)]
+struct Copied {
+    copy_ns: u64,
+}
+
+/// Fills a disk.
+pub fn fill(guest: &Guest, device: &str) -> Result<()> {
+    guest.check(&format!("gauge fill {device}")).map(drop)
+}
+
+/// Runs a new disk through its life.
+pub fn lifecycle(guest: &Guest, device: &str) -> Result<Lifecycle> {
+    let said = guest.check(&format!("gauge lifecycle {device}"))?;
+    serde_json::from_str(&said).context(Kind::Guest, || format!("gauge said {said:?}"))
+}
+
+/// Bytes a second at which memory is copied, in blocks of this size.
+pub fn copy_rate(guest: &Guest, block: u32) -> Result<f64> {
+    let times = (256u32 << 20) / block;
+    let said = guest.check(&format!("gauge copy {block} {times}"))?;
+    let copied: Copied =
+        serde_json::from_str(&said).context(Kind::Guest, || format!("gauge said {said:?}"))?;
+    Ok(f64::from(block) * f64::from(times) * 1e9 / copied.copy_ns as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_beside_the_data_is_scaled_to_a_gib() {
+        let life =
+            Lifecycle { bytes: 256 << 20, fill_ns: 1, zero_ns: 1, discard_ns: 1, beside_bytes: 1 << 19 };
+        assert_eq!(life.beside_per_gib(), f64::from(2 << 20));
+    }
+}

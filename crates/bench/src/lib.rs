@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Our drivers and their peers, measured side by side.
+//!
+//! A figure alone says little: it depends on the machine, the accelerator, the kernel, and on what else the machine was
+//! doing. So nothing is measured alone. Ours and its peers are set up in one guest and do the same work in turn, A B A B, at
+//! least five pairs after a warm-up; told is the ratio of the pairs ([`stats`]), or that it spreads too wide to be
+//! told. There are two clocks ([`clock`]), and every figure says which one it was taken by, and where ([`report`]).
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`subject`] | what is measured, against whom, and how each is set up |
+//! | [`workload`] | what is done to it |
+//! | [`target`] | what is to be reached |
+//! | [`stats`], [`report`] | what came out |
+//! | [`baseline`] | whether that is worse than it was |
+//! | [`table`] | the same for people, in a terminal |
+
+pub mod baseline;
+pub mod clock;
+mod facts;
+mod fio;
+mod gauge;
+mod plan;
+pub mod report;
+mod rounds;
+mod session;
+pub mod stats;
+pub mod subject;
+pub mod table;
+pub mod target;
+pub mod workload;
+
+use blockyard_lab::progress::Job;
+use blockyard_lab::{Accel, Kernel, KernelSpec, Result, modules, programs, rootfs};
+
+pub use clock::Clock;
+pub use report::Report;
+
+use plan::Plan;
+use session::Bench;
+
+/// What is to be measured.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Names of subjects; all if there is none.
+    pub subjects: Vec<String>,
+    /// Names of peers; all if there is none, and of a short run each subject's first.
+    pub against: Vec<String>,
+    /// The clocks; both if there is none.
+    pub clocks: Vec<Clock>,
+    /// Few workloads, in under a minute.
+    pub quick: bool,
+    /// How the guest that is measured by wall clock is run.
+    pub accel: Accel,
+    /// The kernel.
+    pub kernel: KernelSpec,
+}
+
+/// Builds what is missing, boots a guest for each clock, and measures.
+///
+/// # Errors
+/// [`Kind::Usage`](blockyard_lab::Kind::Usage) for names that do not exist, before anything is built.
+pub fn run(options: &Options) -> Result<Report> {
+    let plan = Plan::new(options)?;
+    let (taken, source, host) = (facts::now(), facts::source()?, facts::host()?);
+    let kernel = Kernel::ensure(&options.kernel)?;
+    let drivers = modules::Build::new(&kernel).run()?;
+    programs::ensure()?;
+    rootfs::ensure()?;
+    let mut sessions = Vec::new();
+    for clock in &plan.clocks {
+        let accel = if *clock == Clock::Instructions { Accel::Icount } else { options.accel };
+        let mut job = Job::begin(match clock {
+            Clock::Wall => "measuring by wall clock",
+            Clock::Instructions => "counting instructions",
+        });
+        job.set_total(plan.steps(*clock));
+        let mut bench = Bench::boot(&kernel, &drivers, accel, options.quick)?;
+        let measured = plan.subjects.iter().try_for_each(|subject| bench.measure(subject, &mut job));
+        sessions.push(bench.finish(measured)?);
+        job.done();
+    }
+    Ok(Report { schema: report::SCHEMA.into(), taken, quick: options.quick, source, host, sessions })
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One guest in which subjects and peers are set up, and measured in turn.
+
+use std::time::Duration;
+
+use blockyard_lab::modules::Module;
+use blockyard_lab::progress::Job;
+use blockyard_lab::{Accel, Error, Guest, Kernel, Kind, Machine, Result};
+
+use crate::clock::Clock;
+use crate::fio::{self, Limit, Outcome, Run};
+use crate::report::{Comparison, Missing, Session, Unit};
+use crate::rounds::{ROUNDS, Series};
+use crate::subject::{Contender, Subject};
+use crate::target::target;
+use crate::workload::{Io, PATH_BLOCKS, Pattern, Suite, Workload, path_cost};
+use crate::{facts, gauge, workload};
+
+/// Memory of the guest: a disk for each contender, and a copy of all of it for what a view holds.
+const MEMORY_MIB: u32 = 2560;
+/// Where fio's files go.
+const FOLDER: &str = "/run/bench";
+/// How long one fio may take on the wall: it runs for a minute or so, on a busy host for several.
+const PATIENCE: Duration = Duration::from_secs(1800);
+/// Bytes that a run under the clock of instructions moves, at most, unless that would be too few I/Os.
+const COUNTED_BYTES: u64 = 16 << 20;
+
+/// A guest to measure in.
+pub struct Bench {
+    guest: Guest,
+    clock: Clock,
+    quick: bool,
+    fio: String,
+    comparisons: Vec<Comparison>,
+    missing: Vec<Missing>,
+}
+
+/// What is measured at a time.
+struct Field<'a> {
+    subject: &'a Subject,
+    /// Ours first.
+    contenders: Vec<&'a Contender>,
+    /// Whether the disks hold data everywhere.
+    full: bool,
+}
+
+impl Field<'_> {
+    fn names(&self) -> Vec<&str> {
+        self.contenders.iter().map(|c| c.name).collect()
+    }
+}
+
+impl Bench {
+    /// Boots a guest with these drivers.
+    pub fn boot(kernel: &Kernel, drivers: &[Module], accel: Accel, quick: bool) -> Result<Self> {
+        let machine = Machine::builder().kernel(kernel).accel(accel).mem_mib(MEMORY_MIB);
+        // While a guest under -icount idles, its clock jumps: a task that waits for the root disk seems hung for hours.
+        let machine = machine.append("hung_task_timeout_secs=0");
+        let guest = drivers.iter().fold(machine, |machine, driver| machine.driver(driver)).boot()?;
+        gauge::install(&guest)?;
+        guest.check(&format!("mkdir -p {FOLDER}"))?;
+        let clock = Clock::of(guest.accel());
+        Ok(Self { guest, clock, quick, fio: String::new(), comparisons: Vec::new(), missing: Vec::new() })
+    }
+
+    /// Measures one subject against its peers.
+    pub fn measure(&mut self, subject: &Subject, job: &mut Job) -> Result<()> {
+        let workloads = subject.suite.workloads(self.clock, self.quick);
+        let Some(contenders) = self.available(subject)? else {
+            workloads.iter().for_each(|_| job.step());
+            return Ok(());
+        };
+        self.script(&subject.up)?;
+        let mut field = Field { subject, contenders, full: false };
+        for contender in &field.contenders {
+            self.script(&contender.up)?;
+        }
+        for workload in workloads {
+            job.detail(&format!("{}: {workload}", subject.name));
+            let measured = self.workload(&mut field, workload)?;
+            let judge = |comparison| judge(self.clock, subject.suite, comparison);
+            self.comparisons.extend(measured.into_iter().map(judge).collect::<Vec<_>>());
+            job.step();
+        }
+        for contender in field.contenders.iter().rev() {
+            self.script(&contender.down)?;
+        }
+        self.script(&subject.down)
+    }
+
+    /// Ends the guest, and tells what was found in it; an error if its kernel complained.
+    pub fn finish(self, measured: Result<()>) -> Result<Session> {
+        measured?;
+        let guest = facts::guest(&self.guest, MEMORY_MIB, self.fio)?;
+        self.guest.finish()?;
+        let Self { clock, comparisons, missing, .. } = self;
+        Ok(Session { clock, guest, comparisons, missing })
+    }
+
+    /// Runs lines of shell, each of which must succeed, and waits for udev to have seen the consequences.
+    fn script(&self, lines: &str) -> Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.guest.check(&format!("set -e\n{lines}\nudevadm settle --timeout=60")).map(drop)
+    }
+
+    /// Who of them this kernel can have, ours first. `None` if it cannot have ours, or none of the peers.
+    fn available<'a>(&mut self, subject: &'a Subject) -> Result<Option<Vec<&'a Contender>>> {
+        let mut there = Vec::new();
+        for contender in [&subject.ours].into_iter().chain(&subject.peers) {
+            if self.guest.exec(&contender.needs)?.status.success() {
+                there.push(contender);
+                continue;
+            }
+            let why = format!("this kernel has none: `{}` fails in the guest", contender.needs);
+            self.missing.push(Missing { name: contender.name.into(), why });
+            if contender.name == subject.ours.name {
+                return Ok(None);
+            }
+        }
+        Ok((there.len() > 1).then_some(there))
+    }
+
+    fn workload(&mut self, field: &mut Field<'_>, workload: Workload) -> Result<Vec<Comparison>> {
+        match workload {
+            Workload::Io(io) => self.streams(field, io),
+            Workload::Path(pattern) => self.path(field, pattern),
+            Workload::Lifecycle => self.lifecycle(field),
+            Workload::Copy(io) => self.copy(field, io),
+        }
+    }
+
+    /// Streams of I/O, until the ratios are clear or there were enough rounds.
+    fn streams(&mut self, field: &mut Field<'_>, io: Io) -> Result<Vec<Comparison>> {
+        self.prepare(field, io.fresh)?;
+        let unit = match self.clock {
+            Clock::Wall => Unit::IosPerSecond,
+            Clock::Instructions => Unit::InstructionsPerIo,
+        };
+        let mut series = Series::of(field.contenders.len());
+        loop {
+            // Only the first go begins cold.
+            let warm_up = usize::from(series.rounds() == 0);
+            let rounds = self.go(field, &[io], warm_up + ROUNDS)?;
+            for outcomes in rounds.into_iter().skip(warm_up) {
+                for (at, outcome) in outcomes.into_iter().enumerate() {
+                    series.push(at, self.figure(&outcome[0]), outcome[0].curve.clone());
+                }
+            }
+            if !series.wants_more(&field.names(), unit, if self.quick { 2 } else { 3 } * ROUNDS) {
+                break;
+            }
+        }
+        if self.clock == Clock::Instructions || io.depth * io.jobs > 1 {
+            series.curves.iter_mut().for_each(Vec::clear);
+        }
+        Ok(series.comparisons(&field.names(), &io.to_string(), unit))
+    }
+
+    fn figure(&self, outcome: &Outcome) -> f64 {
+        match self.clock {
+            Clock::Wall => outcome.iops(),
+            Clock::Instructions => outcome.latency,
+        }
+    }
+
+    /// The cost of an I/O beside its copy.
+    fn path(&mut self, field: &mut Field<'_>, pattern: Pattern) -> Result<Vec<Comparison>> {
+        self.prepare(field, false)?;
+        let ios = PATH_BLOCKS.map(|block| Io::new(pattern, block, workload::Engine::Psync));
+        let rounds = self.go(field, &ios, 1 + ROUNDS)?;
+        let mut series = Series::of(field.contenders.len());
+        for outcomes in rounds.into_iter().skip(1) {
+            for (at, both) in outcomes.into_iter().enumerate() {
+                series.push(at, path_cost(both[0].latency, both[1].latency), Vec::new());
+            }
+        }
+        let name = Workload::Path(pattern).to_string();
+        Ok(series.comparisons(&field.names(), &name, Unit::InstructionsPerIo))
+    }
+
+    /// One fio with so many rounds, in each of which every contender does all of `ios`. The outcomes, by round, contender
+    /// and I/O.
+    fn go(&mut self, field: &Field<'_>, ios: &[Io], rounds: usize) -> Result<Vec<Vec<Vec<Outcome>>>> {
+        let again: Vec<_> = field.contenders.iter().map(|contender| contender.again()).collect();
+        let mut runs = Vec::new();
+        for _ in 0..rounds {
+            for (contender, again) in field.contenders.iter().zip(&again) {
+                let before = |io: &Io| io.fresh.then_some(again.as_str());
+                let run = |io: &Io| Run {
+                    device: &contender.device,
+                    io: *io,
+                    limit: self.limit(io),
+                    before: before(io),
+                };
+                runs.extend(ios.iter().map(run));
+            }
+        }
+        let mut outcomes = self.fio(&runs)?.into_iter();
+        let mut take = |n: usize| outcomes.by_ref().take(n).collect::<Vec<_>>();
+        let contenders = field.contenders.len();
+        Ok((0..rounds).map(|_| (0..contenders).map(|_| take(ios.len())).collect()).collect())
+    }
+
+    fn limit(&self, io: &Io) -> Limit {
+        match self.clock {
+            _ if io.fresh => Limit::WholeDisk,
+            Clock::Wall => Limit::Millis(if self.quick { 250 } else { 500 }),
+            Clock::Instructions => Limit::Ios((COUNTED_BYTES / u64::from(io.block)).clamp(256, 2048)),
+        }
+    }
+
+    fn fio(&mut self, runs: &[Run<'_>]) -> Result<Vec<Outcome>> {
+        self.guest.write(&format!("{FOLDER}/jobs.fio"), fio::job_file(runs))?;
+        let done = self
+            .guest
+            .command(["fio", "--output-format=json", "jobs.fio"])
+            .dir(FOLDER)
+            .timeout(PATIENCE)
+            .run()?;
+        if !done.status.success() {
+            let said = format!("{}{}", done.stderr_text(), done.stdout_text());
+            let end = said.char_indices().rev().nth(1500).map_or(&said[..], |(at, _)| &said[at..]);
+            return Err(Error::new(Kind::Guest, format!("fio ended with {}: {end}", done.status)));
+        }
+        let (version, outcomes) = fio::outcomes(&done.stdout_text(), runs.len())?;
+        self.fio = version;
+        Ok(outcomes)
+    }
+
+    /// Fills the disks, unless the workload begins with new ones or they are full.
+    fn prepare(&self, field: &mut Field<'_>, fresh: bool) -> Result<()> {
+        if !fresh && !field.full {
+            for contender in &field.contenders {
+                gauge::fill(&self.guest, &contender.device)?;
+            }
+        }
+        field.full = !fresh;
+        Ok(())
+    }
+
+    /// New disks are filled, zeroed and discarded.
+    fn lifecycle(&self, field: &mut Field<'_>) -> Result<Vec<Comparison>> {
+        let unit = match self.clock {
+            Clock::Wall => Unit::Nanoseconds,
+            Clock::Instructions => Unit::Instructions,
+        };
+        let mut lives = vec![Vec::new(); field.contenders.len()];
+        for round in 0..=ROUNDS {
+            for (contender, lives) in field.contenders.iter().zip(&mut lives) {
+                self.guest.check(&contender.again())?;
+                let life = gauge::lifecycle(&self.guest, &contender.device)?;
+                if round > 0 {
+                    lives.push(life);
+                }
+            }
+        }
+        field.full = false;
+        type Part = fn(&gauge::Lifecycle) -> f64;
+        let parts: [(&str, Unit, Part); 4] = [
+            ("first-fill", unit, |life| life.fill_ns as f64),
+            ("zero-full", unit, |life| life.zero_ns as f64),
+            ("discard-full", unit, |life| life.discard_ns as f64),
+            ("memory", Unit::BytesPerGib, gauge::Lifecycle::beside_per_gib),
+        ];
+        let compare = |(name, unit, part): (&str, Unit, Part)| {
+            let figures = lives.iter().map(|lives| lives.iter().map(part).collect()).collect();
+            Series { figures, curves: vec![Vec::new(); lives.len()] }.comparisons(&field.names(), name, unit)
+        };
+        Ok(parts.into_iter().flat_map(compare).collect())
+    }
+
+    /// Ours against a plain copy of memory.
+    fn copy(&mut self, field: &mut Field<'_>, io: Io) -> Result<Vec<Comparison>> {
+        self.prepare(field, io.fresh)?;
+        let mut series = Series::of(2);
+        let ours = Field { subject: field.subject, contenders: vec![field.contenders[0]], full: true };
+        for round in 0..=ROUNDS {
+            let outcome = self.go(&ours, &[io], 1)?.remove(0).remove(0).remove(0);
+            let rate = gauge::copy_rate(&self.guest, io.block)?;
+            if round > 0 {
+                series.push(0, outcome.iops() * f64::from(io.block), Vec::new());
+                series.push(1, rate, Vec::new());
+            }
+        }
+        let names = [field.subject.name, "memcpy"];
+        Ok(series.comparisons(&names, &io.to_string(), Unit::BytesPerSecond))
+    }
+}
+
+/// Adds what is to be reached, and what stands against comparing.
+fn judge(clock: Clock, suite: Suite, comparison: Comparison) -> Comparison {
+    let target = target(clock, &comparison.subject, &comparison.peer, &comparison.workload);
+    let comparison = Comparison { target, ..comparison };
+    let counts = matches!(comparison.unit, Unit::Instructions | Unit::InstructionsPerIo);
+    if counts && suite.copies(&comparison.workload) {
+        comparison.with_caveat("copies: not by count")
+    } else {
+        comparison
+    }
+}

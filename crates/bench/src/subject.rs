@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What can be measured: each thing of ours with the peers that do the same.
+
+mod disk;
+mod mapper;
+
+use crate::workload::Suite;
+
+/// MiB of each disk: large enough that filling it takes a while, small enough that a guest holds one for each contender.
+pub const DISK_MIB: u64 = 256;
+
+/// Something of ours, and who it is measured against.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Its name, which is its driver's.
+    pub name: &'static str,
+    /// What is measured of it.
+    pub suite: Suite,
+    /// Lines of shell that set up what all contenders stand on.
+    pub up: String,
+    /// Lines of shell that take that down.
+    pub down: String,
+    /// Ours.
+    pub ours: Contender,
+    /// The others. The first one is what a short run compares with.
+    pub peers: Vec<Contender>,
+}
+
+/// A disk that is measured. Its scripts are lines of shell, each of which must exit with 0.
+#[derive(Debug, Clone)]
+pub struct Contender {
+    /// What people call it.
+    pub name: &'static str,
+    /// A test for whether the guest's kernel can have it.
+    pub needs: String,
+    /// Makes it.
+    pub up: String,
+    /// Takes it away.
+    pub down: String,
+    /// Its device node.
+    pub device: String,
+}
+
+impl Contender {
+    /// Makes it anew, with nothing written to it, on one line.
+    pub fn again(&self) -> String {
+        let lines = self.down.lines().chain(self.up.lines()).chain(["udevadm settle --timeout=60"]);
+        lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" && ")
+    }
+}
+
+/// All that can be measured.
+pub fn all() -> Vec<Subject> {
+    vec![disk::simblk(), mapper::hello(), mapper::stripe2(), mapper::snap()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let subjects = all();
+        let mut names: Vec<_> = subjects.iter().map(|s| s.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), subjects.len());
+        for subject in subjects {
+            let mut peers: Vec<_> = subject.peers.iter().map(|p| p.name).collect();
+            peers.sort_unstable();
+            peers.dedup();
+            assert_eq!(peers.len(), subject.peers.len(), "{}", subject.name);
+        }
+    }
+
+    #[test]
+    fn making_it_anew_is_one_line_for_fio() {
+        for subject in all() {
+            for contender in subject.peers.iter().chain([&subject.ours]) {
+                assert!(!contender.again().contains('\n'), "{}", contender.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `blockyard bench`: measures, and lays out what came of it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use blockyard_bench::baseline::{Baseline, Change, Check};
+use blockyard_bench::{Clock, Options, Report, table};
+use blockyard_lab::error::Context;
+use blockyard_lab::{Error, Kind, Result};
+
+use super::machine::{accel, spec};
+use crate::args;
+
+/// Measures, prints the tables, writes the files; exit code 1 if `--check` finds something worse.
+pub fn run(args: &args::Bench) -> Result<ExitCode> {
+    if args.clock == Some(args::Clock::Wall) && (args.check || args.accept) {
+        return Err(Error::new(Kind::Usage, "--check and --accept go by instructions, not by wall clock"));
+    }
+    if let Some(path) = &args.json {
+        writable(path)?;
+    }
+    let report = blockyard_bench::run(&options(args))?;
+    table::print(&report);
+    if let Some(path) = &args.json {
+        report.write(path)?;
+    }
+    let good = if args.check { check(&report)? } else { true };
+    if args.accept {
+        accept(&report)?;
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn options(args: &args::Bench) -> Options {
+    let clock = |clock| match clock {
+        args::Clock::Wall => Clock::Wall,
+        args::Clock::Instructions => Clock::Instructions,
+    };
+    Options {
+        subjects: args.subjects.clone(),
+        against: args.against.clone(),
+        clocks: args.clock.map(clock).into_iter().collect(),
+        quick: args.quick,
+        accel: accel(args.accel),
+        kernel: spec(&args.kernel),
+    }
+}
+
+/// Nobody wants to hear of a folder that does not exist after half an hour of measuring.
+fn writable(path: &Path) -> Result<()> {
+    let open = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    open.map(drop).context(Kind::Usage, || format!("cannot write {}", path.display()))
+}
+
+/// Whether nothing got worse than the baseline.
+fn check(report: &Report) -> Result<bool> {
+    let path = Baseline::path()?;
+    let baseline = Baseline::read(&path)?.ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("there is no baseline at {}", path.display()))
+            .with_help("`blockyard bench --accept` makes it")
+    })?;
+    let check = baseline.check(&Baseline::of(report)?);
+    println!();
+    tell(&check);
+    Ok(check.worse.is_empty())
+}
+
+fn tell(check: &Check) {
+    check.differences.iter().for_each(|line| println!("baseline: {line}, which may be all there is to it"));
+    let line = |change: &Change| {
+        let percent = change.growth() * 100.0;
+        format!("{:<42} {:>14.1} {:>14.1} {percent:>+7.1}%", change.name, change.before, change.now)
+    };
+    check.worse.iter().for_each(|change| println!("worse   {}", line(change)));
+    check.better.iter().for_each(|change| println!("better  {}", line(change)));
+    check.new.iter().for_each(|name| println!("new     {name}"));
+    println!(
+        "baseline: {} worse, {} better, {} as before, {} new, {} not measured now",
+        check.worse.len(),
+        check.better.len(),
+        check.same,
+        check.new.len(),
+        check.absent.len()
+    );
+}
+
+fn accept(report: &Report) -> Result<()> {
+    let path = Baseline::path()?;
+    let now = Baseline::of(report)?;
+    let accepted = now.figures.len();
+    Baseline::read(&path)?.unwrap_or_default().accept(now).write(&path)?;
+    println!("baseline: {accepted} figures accepted, in {}", path.display());
+    Ok(())
+}
