@@ -13,13 +13,14 @@
 //! | [`target`] | what is to be reached |
 //! | [`stats`], [`report`] | what came out |
 //! | [`baseline`] | whether that is worse than it was |
-//! | [`table`] | the same for people, in a terminal |
+//! | [`table`], [`page`] | the same for people, in a terminal and in a browser |
 
 pub mod baseline;
 pub mod clock;
 mod facts;
 mod fio;
 mod gauge;
+pub mod page;
 mod plan;
 pub mod report;
 mod rounds;

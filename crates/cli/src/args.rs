@@ -290,6 +290,9 @@ pub struct Bench {
     /// Write the report to this file, as benches/schema.json describes it
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write the report to this file as a page for a browser, which needs no network
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Compare the instruction counts with benches/baseline.json; exit code 1 if one is more than 3% worse
     #[arg(long)]
     pub check: bool,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use blockyard_bench::baseline::{Baseline, Change, Check};
-use blockyard_bench::{Clock, Options, Report, table};
+use blockyard_bench::{Clock, Options, Report, page, table};
 use blockyard_lab::error::Context;
 use blockyard_lab::{Error, Kind, Result};
 
@@ -17,13 +17,16 @@ pub fn run(args: &args::Bench) -> Result<ExitCode> {
     if args.clock == Some(args::Clock::Wall) && (args.check || args.accept) {
         return Err(Error::new(Kind::Usage, "--check and --accept go by instructions, not by wall clock"));
     }
-    if let Some(path) = &args.json {
+    for path in [&args.json, &args.html].into_iter().flatten() {
         writable(path)?;
     }
     let report = blockyard_bench::run(&options(args))?;
     table::print(&report);
     if let Some(path) = &args.json {
         report.write(path)?;
+    }
+    if let Some(path) = &args.html {
+        page::write(&report, path)?;
     }
     let good = if args.check { check(&report)? } else { true };
     if args.accept {
