@@ -6,12 +6,14 @@
 //! other cases the lab's process died or lost its way, and everything it started is killed.
 
 mod await_disk;
+mod await_virtio;
 mod console;
 pub mod disk;
 mod exec;
 mod files;
 mod group;
 mod kernel_log;
+mod uevent;
 
 use std::sync::Arc;
 
@@ -142,6 +144,7 @@ fn handle(stream: &Arc<Stream>, request: Request, group: &Group) -> Result<Outco
         Request::KernelLog => kernel_log::send(stream),
         Request::MarkKernelLog { text } => kernel_log::mark(&text),
         Request::AwaitDisk { serial, present, limit_ms } => await_disk::run(&serial, present, limit_ms),
+        Request::AwaitVirtio { port, presence, limit_ms } => await_virtio::run(&port, presence, limit_ms),
         Request::Console { terminal, rows, columns } => console::run(stream, &terminal, rows, columns),
         Request::Reset => power::reset(),
     }

@@ -26,10 +26,10 @@ pub mod message;
 pub use decode::{Decoder, ProtocolError};
 pub use frame::{Channel, Frame};
 pub use link::{Closed, Event, Incoming, Link, Stream};
-pub use message::{BootConfig, Exec, Failure, NetConfig, Outcome, Request};
+pub use message::{BootConfig, Exec, Failure, NetConfig, Outcome, Presence, Request};
 
 /// The version of everything in this crate; both ends must have the same, and are built from one source.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The port of the process that booted the guest, as QEMU names it.
 pub const OWNER_PORT: &str = "blockyard.0";

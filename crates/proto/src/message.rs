@@ -39,6 +39,15 @@ pub enum Request {
         /// How long to wait, in milliseconds.
         limit_ms: u64,
     },
+    /// Wait for the virtio device behind a root port.
+    AwaitVirtio {
+        /// The port's PCI address, as in `0000:00:04.0`.
+        port: String,
+        /// What to wait for.
+        presence: Presence,
+        /// How long to wait, in milliseconds.
+        limit_ms: u64,
+    },
     /// Run a login shell on the serial console, until it exits.
     Console {
         /// The terminal's type, for TERM.
@@ -50,6 +59,17 @@ pub enum Request {
     },
     /// Unmount, sync, and reset the machine at once. QEMU runs with `-no-reboot` and ends.
     Reset,
+}
+
+/// How far a device is in coming or going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Presence {
+    /// The kernel knows it.
+    Present,
+    /// A driver has taken it and is done with its probe.
+    Driven,
+    /// The kernel has let go of it.
+    Gone,
 }
 
 /// A command to run.
