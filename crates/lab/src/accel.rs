@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::cache::{Cache, Key};
 use crate::error::{Context, Error, Kind, Result};
 use crate::files;
-use crate::process::Command;
 use crate::progress;
+use crate::qemu::Qemu;
 
 /// What the caller wants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,9 +109,9 @@ enum Probe {
     Fails(String),
 }
 
-/// What a guest under `qemu` (the program, and how it is started) will run under. An error if KVM was asked
+/// What a guest under this QEMU will run under. An error if KVM was asked
 /// for and does not work.
-pub fn choose(wanted: Accel, qemu: &Path) -> Result<Engine> {
+pub fn choose(wanted: Accel, qemu: &Qemu) -> Result<Engine> {
     match wanted {
         Accel::Tcg => return Ok(Engine::Tcg),
         Accel::Icount => return Ok(Engine::Icount),
@@ -134,7 +134,7 @@ pub fn choose(wanted: Accel, qemu: &Path) -> Result<Engine> {
 }
 
 /// The probe's answer for this QEMU, this /dev/kvm and this boot of the host, asked once.
-fn remembered(qemu: &Path) -> Result<Probe> {
+fn remembered(qemu: &Qemu) -> Result<Probe> {
     let Ok(device) = std::fs::metadata("/dev/kvm") else {
         return Ok(Probe::Fails("this machine has no /dev/kvm".into()));
     };
@@ -143,8 +143,8 @@ fn remembered(qemu: &Path) -> Result<Probe> {
         .with("boot", files::read(Path::new("/proc/sys/kernel/random/boot_id"))?)
         .with("device", format!("{device:?}"))
         .with("user", rustix::process::geteuid().as_raw().to_string())
-        .with("qemu", qemu.as_os_str().as_encoded_bytes())
-        .with("qemu file", format!("{:?}", std::fs::metadata(qemu).ok()));
+        .with("qemu", qemu.program().as_os_str().as_encoded_bytes())
+        .with("qemu file", format!("{:?}", std::fs::metadata(qemu.program()).ok()));
     let lease = cache.entry("accel", &key)?.get_or_make("the probe of KVM", |dir| {
         let text = serde_json::to_string(&probe(qemu, dir)?)
             .context(Kind::Lab, || "cannot write the probe's answer")?;
@@ -154,13 +154,14 @@ fn remembered(qemu: &Path) -> Result<Probe> {
     serde_json::from_str(&text).context(Kind::Lab, || "the remembered probe of KVM cannot be read")
 }
 
-fn probe(qemu: &Path, dir: &Path) -> Result<Probe> {
+fn probe(qemu: &Qemu, dir: &Path) -> Result<Probe> {
     if let Err(e) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
         return Ok(Probe::Fails(format!("/dev/kvm cannot be opened ({e})")));
     }
     let sector = dir.join("boot.img");
     files::write(&sector, boot_sector())?;
-    let result = Command::new(qemu)
+    let result = qemu
+        .command()
         .args([
             "-nodefaults",
             "-no-user-config",
@@ -206,6 +207,7 @@ fn boot_sector() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::Command;
 
     #[test]
     fn the_boot_sector_has_the_firmwares_signature() {

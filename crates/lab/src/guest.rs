@@ -4,7 +4,7 @@
 //! | type | who has it | what it can |
 //! |---|---|---|
 //! | [`Session`] | whoever talks to the agent | commands, files, modules, the kernel log |
-//! | [`Guest`] | the process that booted it | all of that, and hot plug, the console, the end with its verdict |
+//! | [`Guest`] | the process that booted it | all of that, and hot plug, the backends of its devices, the console, the end with its verdict |
 //! | [`Visit`] | any other process of the same user | what a session can |
 //!
 //! Every wait here ends: with the answer, at its deadline, at Ctrl-C, or because the machine died, and then with
@@ -12,6 +12,7 @@
 
 mod command;
 mod console;
+mod devices;
 mod files;
 mod hotplug;
 mod log;
@@ -22,10 +23,11 @@ mod visit;
 pub(crate) mod vitals;
 
 use std::ops::Deref;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use command::{Command, Output, Running, Status, To};
 pub use console::Left;
+pub use devices::Backend;
 pub use session::Session;
 pub use verdict::Report;
 pub use visit::Visit;
@@ -35,6 +37,7 @@ use crate::machine::Slots;
 use crate::qmp::Qmp;
 use crate::registry::Claim;
 use crate::rootfs::Rootfs;
+use crate::vhost_user::{Backends, Reach};
 use log::KernelLog;
 
 /// A guest that this process booted. Fields are in the order in which they must go.
@@ -44,6 +47,9 @@ pub struct Guest {
     session: Session,
     qmp: Mutex<Option<Qmp>>,
     slots: Mutex<Slots>,
+    reach: Reach,
+    // QEMU, which the session's end ends, complains of a backend that goes first.
+    backends: Arc<Backends>,
     allowed: Vec<crate::klog::Allow>,
     debug_kernel: bool,
     // Files of the runtime folder are QEMU's until QEMU is gone, which the session's end sees to.
@@ -55,6 +61,8 @@ pub struct Guest {
 pub(crate) struct Parts {
     pub session: Session,
     pub slots: Slots,
+    pub reach: Reach,
+    pub backends: Arc<Backends>,
     pub allowed: Vec<crate::klog::Allow>,
     pub debug_kernel: bool,
     pub claim: Claim,
@@ -63,10 +71,10 @@ pub(crate) struct Parts {
 
 impl Guest {
     pub(crate) fn new(parts: Parts) -> crate::Result<Self> {
-        let Parts { session, slots, allowed, debug_kernel, claim, rootfs } = parts;
+        let Parts { session, slots, reach, backends, allowed, debug_kernel, claim, rootfs } = parts;
         let log = KernelLog::follow(&session)?;
         let (qmp, slots) = (Mutex::new(None), Mutex::new(slots));
-        Ok(Self { log, session, qmp, slots, allowed, debug_kernel, claim, _rootfs: rootfs })
+        Ok(Self { log, session, qmp, slots, reach, backends, allowed, debug_kernel, claim, _rootfs: rootfs })
     }
 
     /// Its name, by which other processes visit it.

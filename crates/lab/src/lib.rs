@@ -23,6 +23,7 @@ pub mod registry;
 pub mod rootfs;
 pub mod toolchain;
 pub mod version;
+pub mod vhost_user;
 pub mod workspace;
 
 pub use accel::{Accel, Engine};
@@ -30,3 +31,4 @@ pub use error::{Error, Kind, Result};
 pub use guest::{Guest, Visit};
 pub use kernel::{Kernel, KernelSpec, Profile};
 pub use machine::{Disk, Machine, MachineBuilder};
+pub use vhost_user::Device;

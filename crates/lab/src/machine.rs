@@ -13,16 +13,18 @@
 
 mod disk;
 mod initrd;
+mod slots;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use blockyard_proto::{BootConfig, NetConfig};
 
 pub use self::disk::Disk;
-pub(crate) use self::disk::Slots;
+pub(crate) use self::slots::Slots;
 use crate::accel::{self, Accel, Engine};
 use crate::error::{Context, Error, Kind, Result};
 use crate::guest::vitals::{QEMU_LOG, Vitals};
@@ -30,9 +32,9 @@ use crate::guest::{Guest, Parts, Session};
 use crate::kernel::{Kernel, Profile};
 use crate::klog::Allow;
 use crate::modules::Module;
-use crate::process::Command;
-use crate::qemu::{self, Launch, Network, names};
+use crate::qemu::{Launch, Network, Qemu, names};
 use crate::registry::{Claim, Info, Registry};
+use crate::vhost_user::{Backend, Backends, Device, Plan, Reach};
 use crate::{programs, rootfs};
 
 /// How long a boot may take under KVM; it takes about 0.5 s.
@@ -54,6 +56,8 @@ impl Machine {
             modules: Vec::new(),
             built: Vec::new(),
             disks: Vec::new(),
+            devices: Vec::new(),
+            expected: Vec::new(),
             mem_mib: 1024,
             cpus: None,
             accel: Accel::default(),
@@ -75,6 +79,9 @@ pub struct MachineBuilder {
     /// Whose files exist only as long as they do.
     built: Vec<Module>,
     disks: Vec<Disk>,
+    devices: Vec<Device>,
+    /// Devices that may be plugged in later.
+    expected: Vec<Device>,
     mem_mib: u32,
     cpus: Option<u32>,
     accel: Accel,
@@ -134,6 +141,20 @@ impl MachineBuilder {
     /// Adds a disk: the first one is `/dev/vda`.
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disks.push(disk);
+        self
+    }
+
+    /// Adds a virtio device that a program of its own serves. A disk among them comes after those of [`disk`](Self::disk).
+    pub fn device(mut self, device: Device) -> Self {
+        self.devices.push(device);
+        self
+    }
+
+    /// Prepares for a device such as this one to be plugged in while the guest runs, by
+    /// [`Guest::attach_device`]: its program must see the guest's memory, and QEMU must know such a device. A machine
+    /// that boots with a device is prepared for others of its type.
+    pub fn expect_device(mut self, device: Device) -> Self {
+        self.expected.push(device);
         self
     }
 
@@ -201,14 +222,19 @@ impl MachineBuilder {
         let started = Instant::now();
         let root = rootfs::ensure()?;
         let programs = programs::ensure()?;
-        let qemu = qemu::find()?;
+        let (plans, expected) = (plans(&self.devices)?, plans(&self.expected)?);
+        let qemu = qemu_for(plans.iter().chain(&expected))?;
         let engine = accel::choose(self.accel, &qemu)?;
         let cpus = self.cpus_under(engine)?;
         let claim = Registry::open()?.claim(self.name.as_deref())?;
         let initramfs = claim.dir().join("initramfs");
         let config = self.boot_config(claim.name());
         initrd::write(&initramfs, &config, &programs, &image.modules, &image.release, &self.modules)?;
-        let slots = Slots::fill(&self.disks, claim.dir())?;
+        let mut slots = Slots::new();
+        self.disks.iter().try_for_each(|disk| slots.place(disk, claim.dir()).map(drop))?;
+        let reach = Reach::new(&qemu, plans.iter().chain(&expected))?;
+        let backends = start_backends(plans, &mut slots, &reach, &claim)?;
+        slots.boot();
         let launch = Launch {
             engine,
             kernel: &image.bzimage,
@@ -218,11 +244,14 @@ impl MachineBuilder {
             cpus,
             root: root.image(),
             drives: slots.drives(),
+            frontends: slots.frontends(),
+            shared_memory: reach.memory(),
+            ports: slots.ports(),
             network: self.network.as_ref(),
             runtime: claim.dir(),
         };
         tracing::debug!("laid out after {:?}", started.elapsed());
-        let vitals = start(&qemu, &launch)?;
+        let vitals = start(&qemu, &launch, &backends)?;
         let pid = vitals.qemu_pid();
         let deadline = Instant::now() + self.boot_limit(engine, image.debug);
         let session = Session::open(&claim.dir().join(names::OWNER), engine, vitals, deadline)?;
@@ -230,7 +259,8 @@ impl MachineBuilder {
         tracing::info!("{} answers after {:?}", claim.name(), started.elapsed());
         claim.publish(&info(&claim, &image, &launch, pid))?;
         let allowed = self.allowed;
-        Guest::new(Parts { session, slots, allowed, debug_kernel: image.debug, claim, rootfs: root })
+        let debug_kernel = image.debug;
+        Guest::new(Parts { session, slots, reach, backends, allowed, debug_kernel, claim, rootfs: root })
     }
 
     fn boot_limit(&self, engine: Engine, debug: bool) -> Duration {
@@ -270,15 +300,43 @@ fn info(claim: &Claim, image: &Image, launch: &Launch<'_>, qemu_pid: u32) -> Inf
         mem_mib: launch.mem_mib,
         cpus: launch.cpus,
         disks: launch.drives.iter().map(|drive| drive.serial.clone()).collect(),
+        devices: launch.frontends.iter().map(|frontend| frontend.name.clone()).collect(),
         since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
     }
 }
 
-fn start(qemu: &Path, launch: &Launch<'_>) -> Result<Vitals> {
+fn plans(devices: &[Device]) -> Result<Vec<Plan>> {
+    devices.iter().map(Device::plan).collect()
+}
+
+/// The system's QEMU, unless it has to know the generic device.
+fn qemu_for<'a>(mut plans: impl Iterator<Item = &'a Plan>) -> Result<Qemu> {
+    if plans.any(|plan| plan.shape.is_generic()) { Qemu::with_generic_device() } else { Qemu::system() }
+}
+
+/// Starts the programs of these devices and gives each a port.
+fn start_backends(
+    plans: Vec<Plan>,
+    slots: &mut Slots,
+    reach: &Reach,
+    claim: &Claim,
+) -> Result<Arc<Backends>> {
+    let backends = Arc::new(Backends::default());
+    for plan in plans {
+        let shape = plan.shape.clone();
+        let name = slots.name_for(plan.name.as_deref(), &shape.kind)?;
+        let backend = Backend::start(&name, plan, claim.dir())?;
+        slots.place_device(&name, &shape, backend.socket(), reach.reconnect(&shape)?)?;
+        backends.add(backend);
+    }
+    Ok(backends)
+}
+
+fn start(qemu: &Qemu, launch: &Launch<'_>, backends: &Arc<Backends>) -> Result<Vitals> {
     let log_path = launch.runtime.join(QEMU_LOG);
     let log = File::create(&log_path).context(Kind::Lab, || format!("cannot make {}", log_path.display()))?;
-    let mut command = Command::new(qemu).args(launch.args()).grace(Duration::ZERO);
+    let mut command = qemu.command().args(launch.args()).grace(Duration::ZERO);
     tracing::debug!("{}", command.line());
     let child = command.spawn_with(Stdio::null(), log.into())?;
-    Ok(Vitals::of_child(launch.runtime, child))
+    Ok(Vitals::of_child(launch.runtime, child, backends.clone()))
 }

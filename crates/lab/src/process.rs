@@ -24,6 +24,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 pub use self::child::Child;
+pub(crate) use self::run::how;
 pub use self::run::{Failure, Output};
 use crate::error::{Context, Error, Kind, Result};
 

@@ -5,7 +5,13 @@
 //! virtio-serial ports for the agent, QMP, a source of randomness, and virtio disks. (`pc` has the kernel run a
 //! loop of AML for the interrupt of each device: a tenth of a second, and under KASAN and emulation half a minute.)
 //! Each disk sits behind a PCIe root port of its own, where it can be plugged in and out, and has a serial; the
-//! root file system's is behind the last port, so that the user's disks are vda, vdb and so on, in order.
+//! root file system's is behind the last port, so that the user's disks are vda, vdb and so on, in order. Devices that
+//! a program of their own serves ([`crate::vhost_user`]) have such ports, too, after the disks.
+//!
+//! The guest's memory is QEMU's own, unless such a program has to see it: then it is a memfd that both map.
+
+mod program;
+mod unpacked;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,12 +22,15 @@ use crate::accel::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::process::{Command, find_program};
 use crate::version::Version;
+use crate::vhost_user::Frontend;
+
+pub use self::program::Qemu;
 
 /// The oldest QEMU that the lab was run with.
 const OLDEST: (u32, u32) = (7, 2);
-/// How many disks the user may have in a machine at a time.
-pub const MAX_DISKS: u8 = 27;
-/// Ports that are left free for disks to be plugged in later. Each costs the guest some milliseconds at boot.
+/// How many disks and devices the user may have in a machine at a time.
+pub const MAX_PORTS: u8 = 27;
+/// Ports that are left free for what is plugged in later. Each costs the guest some milliseconds at boot.
 const SPARE_PORTS: u8 = 4;
 /// The first PCI slot of the ports, eight to a slot; those before it are our own devices'.
 const FIRST_PORT_SLOT: u8 = 4;
@@ -51,7 +60,11 @@ pub fn find() -> Result<PathBuf> {
 
 /// The version of a QEMU; an error if it is older than the lab knows how to use.
 pub fn version(qemu: &Path) -> Result<Version> {
-    let said = Command::new(qemu).arg("--version").read()?;
+    version_of(Command::new(qemu), qemu)
+}
+
+fn version_of(command: Command<'_>, qemu: &Path) -> Result<Version> {
+    let said = command.arg("--version").read()?;
     let said = String::from_utf8_lossy(&said).into_owned();
     let version = Version::find(&said).ok_or_else(|| {
         Error::new(Kind::Need, format!("{} does not tell its version: {said}", qemu.display()))
@@ -99,14 +112,24 @@ impl Drive {
     }
 }
 
-/// How many ports a machine that boots with these disks has for the user's.
-pub fn ports(drives: &[Drive]) -> u8 {
-    let used = drives.iter().map(|drive| drive.port + 1).max().unwrap_or(0);
-    (used + SPARE_PORTS).min(MAX_DISKS)
+/// How many ports a machine has for the user that boots with this many in use.
+pub fn ports(used: u8) -> u8 {
+    used.saturating_add(SPARE_PORTS).min(MAX_PORTS)
 }
 
-fn port_name(port: u8) -> String {
+pub(crate) fn port_name(port: u8) -> String {
     format!("port{port}")
+}
+
+/// Where a port is on the first PCI bus: slot and function.
+fn port_place(port: u8) -> (u8, u8) {
+    (FIRST_PORT_SLOT + port / 8, port % 8)
+}
+
+/// A port's PCI address, as the guest has it.
+pub(crate) fn port_address(port: u8) -> String {
+    let (slot, function) = port_place(port);
+    format!("0000:00:{slot:02x}.{function}")
 }
 
 /// Forwards of QEMU's user network: ports on 127.0.0.1 and in the guest.
@@ -135,6 +158,12 @@ pub struct Launch<'a> {
     pub root: &'a Path,
     /// The user's disks.
     pub drives: &'a [Drive],
+    /// The user's devices that programs of their own serve.
+    pub frontends: &'a [Frontend],
+    /// Whether other programs can map the guest's memory.
+    pub shared_memory: bool,
+    /// How many ports the user has; the root file system's is the next.
+    pub ports: u8,
     /// The network, if any.
     pub network: Option<&'a Network>,
     /// The guest's runtime folder: sockets and the console's log.
@@ -145,17 +174,10 @@ impl Launch<'_> {
     /// The arguments.
     pub fn args(&self) -> Vec<OsString> {
         let mut args = Args::default();
-        args.words([
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-            "-machine",
-            "q35,vmport=off",
-        ]);
+        args.words(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        self.memory(&mut args);
         args.words(self.engine.qemu_args().iter().copied());
-        args.pair("-m", self.mem_mib.to_string()).pair("-smp", self.cpus.to_string());
+        args.pair("-smp", self.cpus.to_string());
         args.pair("-kernel", self.kernel)
             .pair("-initrd", self.initramfs)
             .pair("-append", self.command_line());
@@ -165,6 +187,7 @@ impl Launch<'_> {
         let root = self.root_drive();
         (0..=root.port).for_each(|port| args.port(port));
         self.drives.iter().chain([&root]).for_each(|drive| args.drive(drive));
+        self.frontends.iter().for_each(|frontend| args.frontend(frontend));
         self.net(&mut args);
         args.0
     }
@@ -179,6 +202,17 @@ impl Launch<'_> {
         line.push_str(" no_timer_check tsc=nowatchdog");
         self.append.iter().for_each(|word| line.push_str(&format!(" {word}")));
         line
+    }
+
+    fn memory(&self, args: &mut Args) {
+        let machine = "q35,vmport=off";
+        args.pair("-m", self.mem_mib.to_string());
+        if self.shared_memory {
+            args.pair("-object", format!("memory-backend-memfd,id=memory,size={}M,share=on", self.mem_mib));
+            args.pair("-machine", format!("{machine},memory-backend=memory"));
+        } else {
+            args.pair("-machine", machine);
+        }
     }
 
     fn console(&self, args: &mut Args) {
@@ -219,7 +253,7 @@ impl Launch<'_> {
             file: self.root.into(),
             format: "raw".into(),
             serial: ROOT_SERIAL.into(),
-            port: ports(self.drives),
+            port: self.ports,
             read_only: true,
         }
     }
@@ -243,11 +277,16 @@ impl Args {
     }
 
     fn port(&mut self, port: u8) {
-        let (slot, function) = (FIRST_PORT_SLOT + port / 8, port % 8);
+        let (slot, function) = port_place(port);
         let name = port_name(port);
         let number = port + 1;
         let place = format!("bus=pcie.0,addr=0x{slot:x}.{function},multifunction=on");
         self.pair("-device", format!("pcie-root-port,id={name},{place},chassis={number},slot={number}"));
+    }
+
+    fn frontend(&mut self, frontend: &Frontend) {
+        self.pair("-chardev", frontend.chardev(&comma_safe(&frontend.socket)));
+        self.pair("-device", frontend.device().to_string());
     }
 
     fn drive(&mut self, drive: &Drive) {
@@ -285,6 +324,9 @@ mod tests {
             cpus: 2,
             root: Path::new("/r"),
             drives: &[drive()],
+            frontends: &[],
+            shared_memory: false,
+            ports: ports(1),
             network,
             runtime: Path::new("/run/a,b"),
         };

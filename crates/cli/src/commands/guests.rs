@@ -18,7 +18,7 @@ pub fn ps(args: &args::Ps) -> Result<ExitCode> {
         eprintln!("no guest runs");
     } else {
         println!(
-            "{:<16} {:>7} {:>7} {:<5} {:>8} {:>4}  {:<24} DISKS",
+            "{:<16} {:>7} {:>7} {:<5} {:>8} {:>4}  {:<24} DISKS, DEVICES",
             "NAME", "PID", "AGE", "ACCEL", "MEMORY", "CPUS", "KERNEL"
         );
         guests.iter().for_each(|guest| println!("{}", row(guest)));
@@ -27,8 +27,9 @@ pub fn ps(args: &args::Ps) -> Result<ExitCode> {
 }
 
 fn row(guest: &Info) -> String {
-    let Info { name, owner_pid, accel, mem_mib, cpus, kernel, disks, .. } = guest;
+    let Info { name, owner_pid, accel, mem_mib, cpus, kernel, disks, devices, .. } = guest;
     let (age, accel) = (age(guest.age().as_secs()), accel.to_string());
+    let disks: Vec<&str> = disks.iter().chain(devices).map(String::as_str).collect();
     let disks = disks.join(",");
     format!("{name:<16} {owner_pid:>7} {age:>7} {accel:<5} {mem_mib:>6} M {cpus:>4}  {kernel:<24} {disks}")
 }

@@ -14,13 +14,13 @@ use crate::qemu::{Drive, names};
 use crate::qmp::Qmp;
 
 /// How long the guest's kernel may take to find or to let go of a disk, under KVM.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 impl Guest {
     /// Plugs a disk in and waits until the guest has it; gives its serial, by which it is found under
     /// `/dev/disk/by-id/virtio-SERIAL`.
     pub fn attach(&self, disk: Disk) -> Result<String> {
-        let drive = lock(&self.slots).place(disk, self.claim.dir())?;
+        let drive = lock(&self.slots).place(&disk, self.claim.dir())?;
         let plugged = self.plug(&drive).and_then(|()| self.await_disk(&drive.serial, true));
         if let Err(error) = plugged {
             lock(&self.slots).release(&drive.serial);
@@ -67,7 +67,7 @@ impl Guest {
         self.ask(&format!("the hot plug of {serial}"), request, LIMIT + Duration::from_secs(5))
     }
 
-    fn with_qmp<T>(&self, f: impl FnOnce(&mut Qmp) -> Result<T>) -> Result<T> {
+    pub(super) fn with_qmp<T>(&self, f: impl FnOnce(&mut Qmp) -> Result<T>) -> Result<T> {
         let mut slot = lock(&self.qmp);
         let socket: &Path = &self.claim.dir().join(names::QMP);
         let qmp = match slot.take() {

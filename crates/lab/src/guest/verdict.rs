@@ -27,6 +27,7 @@ pub struct Report {
 impl Guest {
     /// Ends the guest; an error of [`Kind::KernelLog`] if its kernel complained of anything that was not allowed.
     pub fn finish(self) -> Result<Report> {
+        self.session.vitals().check()?;
         if self.debug_kernel {
             self.scan_for_leaks()?;
         }

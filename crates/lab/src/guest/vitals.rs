@@ -8,7 +8,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use blockyard_proto::{CONSOLE_BOOT_FAILED, CONSOLE_PREFIX};
@@ -17,6 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::process::Child;
 use crate::qemu::names;
 use crate::registry;
+use crate::vhost_user::Backends;
 
 /// What QEMU itself has to say.
 pub(crate) const QEMU_LOG: &str = "qemu.log";
@@ -33,18 +34,21 @@ pub struct Vitals {
     /// A visitor has no child to ask.
     qemu: Option<Mutex<Child>>,
     booted: std::sync::atomic::AtomicBool,
+    // After QEMU, which ends first.
+    backends: Arc<Backends>,
 }
 
 impl Vitals {
-    /// Of a machine whose QEMU is our child.
-    pub(crate) fn of_child(runtime: &Path, qemu: Child) -> Self {
-        let qemu_pid = qemu.id();
-        Self { runtime: runtime.to_owned(), qemu_pid, qemu: Some(Mutex::new(qemu)), booted: false.into() }
+    /// Of a machine whose QEMU is our child, as are the backends of its devices.
+    pub(crate) fn of_child(runtime: &Path, qemu: Child, backends: Arc<Backends>) -> Self {
+        let (runtime, qemu_pid) = (runtime.to_owned(), qemu.id());
+        Self { runtime, qemu_pid, qemu: Some(Mutex::new(qemu)), booted: false.into(), backends }
     }
 
     /// Of a machine that another process owns.
     pub(crate) fn of_another(runtime: &Path, qemu_pid: u32) -> Self {
-        Self { runtime: runtime.to_owned(), qemu_pid, qemu: None, booted: true.into() }
+        let backends = Arc::default();
+        Self { runtime: runtime.to_owned(), qemu_pid, qemu: None, booted: true.into(), backends }
     }
 
     pub(crate) fn qemu_pid(&self) -> u32 {
@@ -56,8 +60,9 @@ impl Vitals {
         self.booted.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// An error with the cause if QEMU has ended.
+    /// An error with the cause if QEMU has ended, or what serves one of its devices.
     pub(crate) fn check(&self) -> Result<()> {
+        self.backends.check()?;
         match self.exit_status(Duration::ZERO)? {
             Some(status) => Err(self.verdict(Some(status))),
             None if self.qemu.is_none() && !Path::new(&format!("/proc/{}", self.qemu_pid)).exists() => {
@@ -69,7 +74,9 @@ impl Vitals {
 
     /// The cause of death of a machine whose sockets have closed.
     pub(crate) fn autopsy(&self) -> Error {
-        match self.exit_status(ENDING) {
+        let status = self.exit_status(ENDING);
+        // A device that nobody serves any more may be what QEMU died of.
+        match self.backends.check().and(status) {
             Ok(status) => self.verdict(status),
             Err(error) => error,
         }

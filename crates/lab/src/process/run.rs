@@ -56,7 +56,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-fn how(status: ExitStatus) -> String {
+/// How a program ended, in words.
+pub(crate) fn how(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("killed by signal {signal}"),

@@ -31,6 +31,9 @@ pub struct Info {
     pub cpus: u32,
     /// Serials of its disks, the root file system's not among them.
     pub disks: Vec<String>,
+    /// Names of its devices that programs of their own serve.
+    #[serde(default)]
+    pub devices: Vec<String>,
     /// When it was booted: seconds since 1970.
     pub since: u64,
 }

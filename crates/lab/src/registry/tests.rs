@@ -20,6 +20,7 @@ fn info(name: &str, qemu_pid: u32) -> Info {
         mem_mib: 512,
         cpus: 1,
         disks: Vec::new(),
+        devices: Vec::new(),
         since: 0,
     }
 }

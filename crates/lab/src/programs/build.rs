@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Building a set of this workspace's programs, and finding what was built before.
+
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::cache::{Cache, Key, Lease};
+use crate::error::{Context, Error, Kind, Result};
+use crate::process::{Command, Failure};
+use crate::progress::Job;
+use crate::toolchain::Rustc;
+use crate::{files, workspace};
+
+/// Given explicitly, so that cargo's RUSTFLAGS do not reach build scripts.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Programs that are built together.
+pub(super) struct Set {
+    /// Names it in the cache.
+    pub(super) label: &'static str,
+    /// Names it to people.
+    pub(super) what: &'static str,
+    /// What is in it, for people.
+    pub(super) includes: &'static str,
+    /// Packages and their programs.
+    pub(super) programs: &'static [(&'static str, &'static str)],
+    /// What they are built from, below the workspace's root.
+    pub(super) sources: &'static [&'static str],
+    /// How they are compiled.
+    pub(super) rustflags: &'static str,
+}
+
+impl Set {
+    /// The folder that holds the programs, from the user's cache or else built now.
+    pub(super) fn ensure(&self) -> Result<Lease> {
+        let cache = Cache::open()?;
+        let (root, rustc) = (workspace::root()?, Rustc::find()?);
+        // Which programs, too: an entry from before one was added lacks it, and is whole all the same.
+        let names = self.programs.iter().map(|(_, program)| *program).collect::<Vec<_>>().join(" ");
+        let mut key = Key::new(self.label).with("rustc", rustc.version_text()).with("programs", names);
+        for source in self.sources {
+            key = with_all(key, &root, &root.join(source))?;
+        }
+        cache.entry("programs", &key)?.get_or_make(self.what, |dir| self.build(&cache, &root, dir))
+    }
+
+    fn build(&self, cache: &Cache, root: &Path, dir: &Path) -> Result<()> {
+        // One for each workspace: to cargo the packages of two are the same, and what is older than the other's build is fresh.
+        let key = Key::new(self.label).with("workspace", root.as_os_str().as_encoded_bytes());
+        let (target_dir, _guard) =
+            cache.workspace("cargo", &key, &format!("cargo's folder for {}", self.what))?;
+        let job = Job::begin(format!("building {}", self.what));
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
+            .arg(&target_dir)
+            .current_dir(root)
+            .env("RUSTFLAGS", self.rustflags)
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("CARGO_BUILD_TARGET")
+            .death_signal(Signal::TERM)
+            .failure_kind(Kind::Build);
+        for (package, program) in self.programs {
+            cargo = cargo.args(["--package", package, "--bin", program]);
+        }
+        let compiling = |line: &str| line.trim_start().strip_prefix("Compiling ").map(str::to_owned);
+        cargo
+            .on_line(|_, line| {
+                if let Some(name) = compiling(line) {
+                    job.detail(&name)
+                }
+            })
+            .run()
+            .map_err(|error| self.explain(error))?;
+        for (_, program) in self.programs {
+            let built = target_dir.join(TARGET).join("release").join(program);
+            let what = || format!("cargo made no {}", built.display());
+            std::fs::copy(&built, dir.join(program)).context(Kind::Build, what)?;
+        }
+        job.done();
+        Ok(())
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        if error.kind() != Kind::Build {
+            return error;
+        }
+        let failure = std::error::Error::source(&error)
+            .and_then(|s| s.downcast_ref::<Failure>())
+            .map(|f| Failure { status: f.status, tail: f.tail.clone() });
+        let error = Error::new(Kind::Build, format!("{} ({}) did not build", self.what, self.includes));
+        match failure {
+            Some(failure) => error.with_source(failure),
+            None => error,
+        }
+    }
+}
+
+/// Adds a file, or every file in a folder, to the key; what is not there adds nothing.
+fn with_all(key: Key, root: &Path, path: &Path) -> Result<Key> {
+    if path.is_dir() {
+        return files::children(path)?.iter().try_fold(key, |key, child| with_all(key, root, child));
+    }
+    if !path.is_file() {
+        return Ok(key);
+    }
+    let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+    key.with_file(&name, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::programs::GUEST;
+
+    #[test]
+    fn every_source_counts_and_one_changed_byte_is_another_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        std::fs::create_dir_all(root.join("crates/abi/src")).unwrap();
+        let key = || with_all(Key::new("k"), root, root).unwrap().name();
+        std::fs::write(root.join("crates/abi/src/lib.rs"), "one").unwrap();
+        let before = key();
+        assert_eq!(before, key());
+        std::fs::write(root.join("crates/abi/src/lib.rs"), "two").unwrap();
+        assert_ne!(before, key());
+    }
+
+    #[test]
+    fn the_sources_are_there() {
+        let root = workspace::root().unwrap();
+        for source in GUEST.sources {
+            assert!(root.join(source).exists(), "{source}");
+        }
+    }
+}
