@@ -139,3 +139,15 @@ fn a_backend_that_refuses_its_work_fails_the_boot_in_its_own_words() {
     assert!(error.to_string().contains("exit code 7"), "{error}");
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("no disk today"));
 }
+
+#[test]
+fn a_machine_that_expects_a_device_of_another_kind_has_a_qemu_that_knows_it() {
+    let shape = Shape { kind: "other".into(), virtio_id: 35, queues: 1, queue_size: 64, config_size: 0 };
+    let device = Device::program(shape, "sh", ["-c", "echo never mind >&2; exit 7"]);
+    run(machine().expect_device(device.clone()), |guest| {
+        // The generic frontend is there, or the backend would not have been started.
+        let error = guest.attach_device(device.clone()).unwrap_err();
+        assert!(error.to_string().contains("exit code 7"), "{error}");
+        guest.check("true").map(drop)
+    });
+}

@@ -32,6 +32,9 @@ pub struct Request {
     pub packages: Vec<String>,
     /// Whether to fetch all that they depend on too. Recommendations are never fetched.
     pub dependencies: bool,
+    /// The suite whose packages go before those of the others, whatever their versions; else the newest goes first, and a
+    /// suite of backports only gives what the others lack.
+    pub prefer: Option<String>,
 }
 
 impl Request {
@@ -41,7 +44,7 @@ impl Request {
         packages: impl IntoIterator<Item = S>,
     ) -> Self {
         let packages = packages.into_iter().map(Into::into).collect();
-        Self { suites: suites.to_vec(), packages, dependencies: true }
+        Self { suites: suites.to_vec(), packages, dependencies: true, prefer: None }
     }
 
     /// These packages alone.
@@ -49,13 +52,24 @@ impl Request {
         Self { dependencies: false, ..Self::with_dependencies(suites, packages) }
     }
 
+    /// The same, with what this suite has before what the others have.
+    #[must_use]
+    pub fn preferring(self, suite: impl Into<String>) -> Self {
+        Self { prefer: Some(suite.into()), ..self }
+    }
+
     fn key(&self) -> Key {
         let label = self.packages.first().map_or("none", String::as_str);
         let label = label.split(['=', '/']).next().unwrap_or(label);
-        Key::new(label)
+        let key = Key::new(label)
             .with("suites", self.suites.join(" "))
             .with("packages", self.packages.join(" "))
-            .with("dependencies", [u8::from(self.dependencies)])
+            .with("dependencies", [u8::from(self.dependencies)]);
+        // What was fetched before there was a preference is found again.
+        match &self.prefer {
+            Some(suite) => key.with("prefer", suite),
+            None => key,
+        }
     }
 }
 

@@ -110,8 +110,10 @@ impl State {
             true => self.apt("apt-get").args(["install", "--download-only", "--yes"]),
             false => self.apt("apt-get").arg("download").current_dir(dir),
         };
+        let prefer = request.prefer.as_ref().map(|suite| format!("APT::Default-Release={suite}"));
         command
             .args(["-o", "APT::Status-Fd=1"])
+            .args(prefer.iter().flat_map(|option| ["-o", option]))
             .args(&request.packages)
             .on_line(|stream, line| show(&mut job, stream, line))
             .run()

@@ -13,12 +13,13 @@ use crate::files;
 use crate::process::Command;
 use crate::progress::Job;
 
-/// Where it comes from.
-const SUITES: [&str; 2] = ["trixie", "trixie-backports"];
-/// The package, and the suite whose version is meant.
-const PACKAGE: &str = "qemu-system-x86/trixie-backports";
+/// Where it comes from, and what it stands on.
+const SUITES: [&str; 2] = ["trixie", BACKPORTS];
+/// The suite whose QEMU and firmware are meant.
+const BACKPORTS: &str = "trixie-backports";
+const PACKAGE: &str = "qemu-system-x86";
 /// Bytes that must be free: packages and what they unpack to.
-const SPACE: u64 = 1 << 30;
+const SPACE: u64 = 512 << 20;
 
 const PROGRAM: &str = "usr/bin/qemu-system-x86_64";
 const LOADER: &str = "usr/lib64/ld-linux-x86-64.so.2";
@@ -47,7 +48,8 @@ impl Unpacked {
             cache.need_space(SPACE, "a newer QEMU")?;
             let scratch = dir.join("packages");
             files::create_dir(&scratch)?;
-            let request = Request::with_dependencies(&SUITES.map(str::to_owned), [PACKAGE]);
+            let request =
+                Request::with_dependencies(&SUITES.map(str::to_owned), [PACKAGE]).preferring(BACKPORTS);
             let debs = apt::fetch_into(&cache, &request, &scratch, "a newer QEMU")?;
             let mut job = Job::begin("unpacking a newer QEMU");
             job.set_total(debs.len() as u64);
