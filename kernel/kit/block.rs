@@ -18,9 +18,9 @@
 //! # The life of a bio
 //!
 //! A [`Bio`] is owned by the driver from [`Operations::submit_bio`] on. It may be completed there
-//! or kept and completed at any later time, from any process context. [`Bio::complete`] takes it by
-//! value, so it cannot be completed twice; and dropping one completes it with an I/O error, so that
-//! none is ever lost.
+//! or kept and completed at any later time, from any context but an NMI. [`Bio::complete`] takes it
+//! by value, so it cannot be completed twice; and dropping one completes it with an I/O error, so
+//! that none is ever lost.
 //!
 //! # The life of a disk
 //!
@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DiskBuilder::build`] | the disk appears, its partitions are scanned, it may be opened |
 //! | [`Disk::retire`] | succeeds only if nobody has it open, and from then on nobody can open it |
-//! | dropping the [`Disk`] | [`Operations::dying`]; if it is open all I/O fails from now on; then the disk goes |
+//! | dropping the [`Disk`] | [`Operations::dying`]; if it is open all I/O fails from now on, or dirty pages are written first ([`Operations::KEEPS_DATA`]); then the disk goes |
 //! | the last file is closed | the driver's data for the disk is dropped |
 //!
 //! Whether the disk is open is one number, with a mark for "dying" in the same word: opening adds
@@ -48,6 +48,7 @@
 //!
 //! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 
+mod attributes;
 mod bio;
 mod builder;
 mod counters;

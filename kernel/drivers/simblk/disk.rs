@@ -77,6 +77,7 @@ impl Geometry {
             // The kernel's own RAM disk does without; our counters are in debugfs.
             io_stat: false,
             dma_alignment: 3,
+            ..Limits::default()
         }
     }
 }

@@ -36,7 +36,8 @@ pub enum Op {
 /// # Invariants
 ///
 /// `raw` was handed to `submit_bio` of a disk of this kit, or to `map` of a target, has not been
-/// completed, and belongs to this value alone. `started` is what `bio_start_io_acct()` returned for it, if that was called.
+/// completed, and belongs to this value alone. `started` is what `bio_start_io_acct()` returned for
+/// it, if that was called.
 #[must_use = "a bio that is dropped fails with an I/O error"]
 pub struct Bio {
     raw: NonNull<bindings::bio>,
@@ -52,8 +53,8 @@ impl Bio {
     /// Takes a bio over, and begins its accounting.
     ///
     /// Accounting costs two calls per bio, some 150 instructions, and feeds `/proc/diskstats` and
-    /// `iostat`. [`Limits::io_stat`](super::Limits::io_stat) says whether a disk begins with it, and
-    /// `queue/iostats` turns it on and off; off leaves one load and one branch.
+    /// `iostat`. [`Limits::io_stat`](super::Limits::io_stat) says whether a disk begins with it,
+    /// and `queue/iostats` turns it on and off; off leaves one load and one branch.
     ///
     /// # Safety
     ///
@@ -183,7 +184,9 @@ impl Bio {
 
     /// Completes the bio: its submitter is told, and may free it.
     ///
-    /// That runs the submitter's code: hold no lock that it might want.
+    /// That runs the submitter's code: hold no lock that it might want. Any context will do but an
+    /// NMI: a `bi_end_io` is made for interrupts, as that is where most drivers call it, and what
+    /// it counts it counts per CPU, with preemption off.
     #[inline]
     #[doc(alias = "bio_endio")]
     pub fn complete(self, result: Result<(), Status>) {

@@ -7,7 +7,8 @@
 use core::{fmt::Write, ptr::NonNull};
 
 use kernel::{
-    bindings, error::from_err_ptr, fmt, prelude::*, static_lock_class, str::NullTerminatedFormatter,
+    bindings, device, error::from_err_ptr, fmt, prelude::*, static_lock_class,
+    str::NullTerminatedFormatter,
 };
 
 use super::{
@@ -61,11 +62,45 @@ impl DiskBuilder {
         major: &Major,
         data: T::Data,
     ) -> Result<Disk<T>> {
+        // SAFETY: There is no parent.
+        unsafe { self.build_below_raw(core::ptr::null_mut(), name, major, data) }
+    }
+
+    /// As [`Self::build`], for a disk that is a device's.
+    ///
+    /// The disk should go before the device does, or sysfs shows it somewhere else.
+    pub fn build_below<T: Operations>(
+        self,
+        parent: &device::Device<device::Bound>,
+        name: fmt::Arguments<'_>,
+        major: &Major,
+        data: T::Data,
+    ) -> Result<Disk<T>> {
+        let parent: &device::Device = parent;
+        // SAFETY: A `Device` is a `struct device` and nothing else, and it is in the system while
+        // it is bound, which it is during this call. From then on the disk has a reference to it.
+        unsafe {
+            let parent = core::ptr::from_ref(parent).cast_mut().cast();
+            self.build_below_raw(parent, name, major, data)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `parent` must be null, or a device that is in the system.
+    unsafe fn build_below_raw<T: Operations>(
+        self,
+        parent: *mut bindings::device,
+        name: fmt::Arguments<'_>,
+        major: &Major,
+        data: T::Data,
+    ) -> Result<Disk<T>> {
         let mut limits = self.limits.to_raw()?;
         let inner = Inner::<T>::new(data, major.new_disk())?;
         match self
             .prepare(&mut limits, name, major, inner)
-            .and_then(added)
+            // SAFETY: By the function's contract, and as `prepare()` made it.
+            .and_then(|disk| unsafe { added::<T>(disk, parent) })
         {
             // SAFETY: Added, with this `inner`, and the reference is ours.
             Ok(disk) => Ok(unsafe { Disk::new(disk, inner) }),
@@ -116,9 +151,16 @@ impl DiskBuilder {
 }
 
 /// Adds a disk that [`DiskBuilder::prepare`] made; if that fails, gives it up.
-fn added(disk: NonNull<bindings::gendisk>) -> Result<NonNull<bindings::gendisk>> {
-    // SAFETY: Allocated and complete, and not added yet.
-    match unsafe { add(disk.as_ptr()) } {
+///
+/// # Safety
+///
+/// It must be made for `T`, and `parent` be null or a device that is in the system.
+unsafe fn added<T: Operations>(
+    disk: NonNull<bindings::gendisk>,
+    parent: *mut bindings::device,
+) -> Result<NonNull<bindings::gendisk>> {
+    // SAFETY: Allocated and complete, and not added yet; and by the function's contract.
+    match unsafe { add::<T>(disk.as_ptr(), parent) } {
         Ok(()) => Ok(disk),
         Err(error) => {
             // SAFETY: The reference of allocating it is ours. As it was not added, `free_disk` is

@@ -198,6 +198,15 @@ impl<T: Operations> Disk<T> {
         self.inner().use_count.openers()
     }
 
+    /// Changes the capacity, in sectors, and tells user space.
+    ///
+    /// I/O that is under way may be beyond the new end.
+    #[doc(alias = "set_capacity_and_notify")]
+    pub fn set_capacity(&self, sectors: u64) {
+        // SAFETY: By the type invariant the disk was added; in process context.
+        unsafe { bindings::set_capacity_and_notify(self.disk.as_ptr(), sectors) };
+    }
+
     /// Sees to it that nobody can open the disk any more, unless somebody has it open: then says
     /// `false`.
     ///
@@ -246,10 +255,12 @@ impl<T: Operations> Drop for Disk<T> {
         let disk = self.disk.as_ptr();
         // SAFETY: By the type invariant the disk is valid, and a disk always has its first part.
         let sectors = unsafe { (*(*disk).part0).bd_nr_sectors };
-        if openers > 0 {
+        if openers > 0 && !T::KEEPS_DATA {
             // SAFETY: By the type invariant the disk was added, and not removed yet.
             unsafe { Self::fail_all(disk) };
         }
+        // Of a disk that is not dead, this has dirty pages written first, and file systems shut
+        // down.
         // SAFETY: As above, in process context. After this no `submit_bio` is running, and none
         // will.
         unsafe { bindings::del_gendisk(disk) };

@@ -23,14 +23,25 @@ pub struct Limits {
     /// Bytes of the unit that is written without reading: a power of two, at least the logical
     /// block.
     pub physical_block_size: u32,
+    /// Bytes of the smallest I/O that the disk does well; 0: the physical block.
+    pub io_min: u32,
+    /// Bytes of the I/O that the disk does best; 0: not known.
+    pub io_opt: u32,
     /// Sectors of the largest bio; what is larger is split.
     pub max_sectors: u32,
+    /// Pieces of memory of the largest bio. A driver that copies can do with any number; one that
+    /// has the device read and write the memory cannot.
+    pub max_segments: u16,
+    /// Bytes of the longest piece, at least a page.
+    pub max_segment_size: u32,
     /// Sectors of the largest discard; 0: not supported.
     pub max_discard_sectors: u32,
     /// Bytes of the unit in which discard gives memory back.
     pub discard_granularity: u32,
     /// Sectors of the largest write of zeroes; 0: not supported.
     pub max_write_zeroes_sectors: u32,
+    /// Whether a write of zeroes may give memory back ([`Bio::keep_allocated`](super::Bio)).
+    pub write_zeroes_unmaps: bool,
     /// The disk has a volatile cache: flushes and FUA writes are sent to the driver, and not
     /// dropped above it.
     pub write_cache: bool,
@@ -38,9 +49,9 @@ pub struct Limits {
     pub nowait: bool,
     /// Bios are as a rule complete when `submit_bio` returns.
     pub synchronous: bool,
-    /// The block layer counts and times each bio, for `iostat` and `/proc/diskstats`, from the start. It
-    /// costs about 170 instructions a bio, so a disk that answers from memory leaves it to who
-    /// wants it: `echo 1 > queue/iostats`.
+    /// The block layer counts and times each bio, for `iostat` and `/proc/diskstats`, from the
+    /// start. It costs about 170 instructions a bio, so a disk that answers from memory leaves it
+    /// to who wants it: `echo 1 > queue/iostats`.
     pub io_stat: bool,
     /// The mask of what the address and the length of each segment must be a multiple of, less one.
     /// The driver copies bytes, so it need not care; 3 is what most hardware wants.
@@ -52,10 +63,15 @@ impl Default for Limits {
         Self {
             logical_block_size: 512,
             physical_block_size: 4096,
+            io_min: 0,
+            io_opt: 0,
             max_sectors: 1024,
+            max_segments: u16::MAX,
+            max_segment_size: u32::MAX,
             max_discard_sectors: 0,
             discard_granularity: 0,
             max_write_zeroes_sectors: 0,
+            write_zeroes_unmaps: true,
             write_cache: false,
             nowait: false,
             synchronous: false,
@@ -71,11 +87,13 @@ impl Limits {
         size.is_power_of_two() && (512..=bindings::PAGE_SIZE as u32).contains(&size)
     }
 
-    /// Fails with `EINVAL` if the block sizes make no sense; the block layer judges the rest.
+    /// Fails with `EINVAL` if the block sizes make no sense, or the pieces of memory are such that
+    /// the block layer would warn; it judges the rest.
     fn check(&self) -> Result {
         let sizes = [self.logical_block_size, self.physical_block_size];
         let ordered = self.physical_block_size >= self.logical_block_size;
-        if ordered && sizes.into_iter().all(Self::is_block_size) {
+        let memory = self.max_segments > 0 && self.max_segment_size >= bindings::PAGE_SIZE as u32;
+        if ordered && memory && sizes.into_iter().all(Self::is_block_size) {
             Ok(())
         } else {
             Err(EINVAL)
@@ -104,16 +122,18 @@ impl Limits {
         raw.features = self.features();
         raw.logical_block_size = self.logical_block_size;
         raw.physical_block_size = self.physical_block_size;
-        raw.io_min = self.physical_block_size;
+        raw.io_min = self.io_min.max(self.physical_block_size);
+        raw.io_opt = self.io_opt;
         raw.max_hw_sectors = self.max_sectors;
-        // Memory is copied, not mapped for a device: any number of segments of any length will do.
-        raw.max_segments = u16::MAX;
-        raw.max_segment_size = u32::MAX;
+        raw.max_segments = self.max_segments;
+        raw.max_segment_size = self.max_segment_size;
         raw.max_hw_discard_sectors = self.max_discard_sectors;
         raw.max_discard_segments = 1;
         raw.discard_granularity = self.discard_granularity;
         raw.max_write_zeroes_sectors = self.max_write_zeroes_sectors;
-        raw.max_hw_wzeroes_unmap_sectors = self.max_write_zeroes_sectors;
+        if self.write_zeroes_unmaps {
+            raw.max_hw_wzeroes_unmap_sectors = self.max_write_zeroes_sectors;
+        }
         raw.dma_alignment = self.dma_alignment;
         Ok(raw)
     }

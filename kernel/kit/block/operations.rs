@@ -9,11 +9,12 @@ use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
     bindings,
     error::{to_result, VTABLE_DEFAULT_ERROR},
+    fmt,
     prelude::*,
     types::ForeignOwnable,
 };
 
-use super::{disk::Inner, Bio};
+use super::{attributes::Attributes, disk::Inner, Bio};
 use crate::compat;
 use crate::ioctl::Call;
 
@@ -28,6 +29,10 @@ pub trait Operations: Sized + 'static {
     /// The driver's data for one disk, such as an `Arc`. It is dropped when the disk is gone and
     /// the last file on it closed.
     type Data: ForeignOwnable + Send + Sync;
+
+    /// Whether what is written outlives the disk. Then a disk that goes while it is open has dirty
+    /// pages written first; else they are dropped, and I/O fails from the beginning.
+    const KEEPS_DATA: bool = false;
 
     /// Takes a bio over. Called in process context, by many tasks at a time. The bio fits the
     /// disk's limits.
@@ -47,6 +52,11 @@ pub trait Operations: Sized + 'static {
     /// An ioctl that the block layer does not know. `ENOTTY` for those that the driver does not
     /// know either.
     fn ioctl(_data: Borrowed<'_, Self>, _call: Call) -> Result<isize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The disk's serial number, for the attribute `serial` in sysfs, where `lsblk` and udev look.
+    fn serial(_data: Borrowed<'_, Self>, _to: &mut fmt::Formatter<'_>) -> fmt::Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -92,7 +102,7 @@ impl<T: Operations> Table<T> {
     ///
     /// `disk` must be a disk with this table, not freed during `'a`.
     #[inline(always)]
-    unsafe fn inner<'a>(disk: *mut bindings::gendisk) -> &'a Inner<T> {
+    pub(super) unsafe fn inner<'a>(disk: *mut bindings::gendisk) -> &'a Inner<T> {
         // SAFETY: `DiskBuilder` makes `private_data` of all disks with this table such a pointer,
         // before it adds them.
         unsafe { &*(*disk).private_data.cast::<Inner<T>>() }
@@ -175,14 +185,16 @@ impl<T: Operations> Table<T> {
     }
 }
 
-/// Adds a disk to the system.
+/// Adds a disk to the system, below a device if there is one.
 ///
 /// # Safety
 ///
-/// `disk` must be allocated, not added yet, and complete.
-pub(super) unsafe fn add(disk: *mut bindings::gendisk) -> Result {
-    // SAFETY: The function's contract. There is no parent device, and no group of attributes.
-    to_result(unsafe {
-        bindings::device_add_disk(core::ptr::null_mut(), disk, core::ptr::null_mut())
-    })
+/// `disk` must be allocated, not added yet, and complete; its table be that of `T`; and `parent` be
+/// null or a device that is in the system.
+pub(super) unsafe fn add<T: Operations>(
+    disk: *mut bindings::gendisk,
+    parent: *mut bindings::device,
+) -> Result {
+    // SAFETY: The function's contract; the attributes are static.
+    to_result(unsafe { bindings::device_add_disk(parent, disk, Attributes::<T>::groups()) })
 }

@@ -53,6 +53,12 @@ impl<'a> Segment<'a> {
         self.fillable
     }
 
+    /// The page that it begins in, the offset there, and its length.
+    #[inline(always)]
+    pub(crate) fn as_raw(&self) -> (*mut bindings::page, usize, usize) {
+        (self.page.as_ptr(), self.offset, self.len)
+    }
+
     /// Divides the segment after `at` bytes; `None` if nothing is left for one of the two parts.
     pub fn split_at(self, at: usize) -> Option<(Self, Self)> {
         if at == 0 || at >= self.len {
