@@ -21,3 +21,5 @@
 #include <linux/statfs.h>
 #include <linux/time_namespace.h>
 #include <linux/uidgid.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>

@@ -89,9 +89,12 @@ pub(crate) fn tgid(task: &Task) -> Pid {
 }
 
 #[cfg(not(kernel_7_3))]
-pub(crate) use self::spinlock_irq::{new_spinlock_irq, SpinLockIrq};
+pub(crate) use self::spinlock_irq::{new_spinlock_irq, SpinLockIrq, SpinLockIrqGuard};
 #[cfg(kernel_7_3)]
-pub(crate) use kernel::{new_spinlock_irq, sync::SpinLockIrq};
+pub(crate) use kernel::{
+    new_spinlock_irq,
+    sync::{SpinLockIrq, SpinLockIrqGuard},
+};
 
 /// Spin locks that are taken in interrupts too, which 7.3 has.
 #[cfg(not(kernel_7_3))]
@@ -99,7 +102,7 @@ mod spinlock_irq {
     use kernel::{
         bindings,
         ffi::{c_char, c_ulong},
-        sync::lock::{Backend, Lock},
+        sync::lock::{Backend, Guard, Lock},
     };
 
     /// As the kernel's own macro of that name.
@@ -116,6 +119,9 @@ mod spinlock_irq {
 
     /// A spin lock whose holder cannot be interrupted.
     pub(crate) type SpinLockIrq<T> = Lock<T, SpinLockIrqBackend>;
+
+    /// What locking gives.
+    pub(crate) type SpinLockIrqGuard<'a, T> = Guard<'a, T, SpinLockIrqBackend>;
 
     /// `spin_lock_irqsave()` and its counterpart. What the guard keeps is whether there were
     /// interrupts before.

@@ -133,6 +133,15 @@ impl<T: Expired> Delayed<T> {
         }
     }
 
+    /// Takes a scheduled call back, or waits until it has returned. Not to be called in it.
+    ///
+    /// Who wants none to come after this sees to it that nobody schedules one.
+    #[doc(alias = "cancel_delayed_work_sync")]
+    pub fn cancel(&self) {
+        // SAFETY: By the type invariant the work is initialised; in process context.
+        unsafe { bindings::cancel_delayed_work_sync(self.work.get()) };
+    }
+
     /// # Safety
     ///
     /// `work` must be the work of a `Delayed<T>`, called by a work queue.

@@ -13,6 +13,7 @@
 //! | [`mem`] | sparse stores with lock-free look-up: the memory of a RAM disk, and of a snapshot |
 //! | [`delayed`] | a call at a later time that is over before its target goes |
 //! | [`dm`] | device-mapper targets |
+//! | [`virtio`] | virtio drivers: queues that own what is in them, features, configuration |
 //! | [`chrdev`], [`misc`] | character devices with a number, a class and a node; misc devices |
 //! | [`file`], [`ioctl`] | what their open files do; ioctls by typed commands |
 //! | [`debugfs`] | files in debugfs that keep the module while they are open |
@@ -66,4 +67,5 @@ pub mod ring;
 pub mod tails;
 pub mod task;
 pub mod text;
+pub mod virtio;
 pub mod waiters;
