@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::chain::Chain;
 use crate::error::{Error, Result};
@@ -115,6 +115,15 @@ impl Waker {
         let mut count = [0; 8];
         // The one failure is that none has come.
         let _ = rustix::io::read(&*self.0, &mut count);
+    }
+}
+
+impl Waker {
+    /// Waits until it is used, in a test that has no thread of the queue. Tells whether it was, within ten seconds.
+    pub(crate) fn wait(&self) -> bool {
+        let mut fds = [PollFd::new(&*self.0, PollFlags::IN)];
+        let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+        poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
     }
 }
 

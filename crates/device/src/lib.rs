@@ -14,6 +14,7 @@
 //! | [`spec`] | `TYPE[,option=value..]`, and the table of types |
 //! | [`trace`] | a request as it lies in memory, descriptor by descriptor, for whoever wants to see one |
 //! | [`metrics`] | what was counted |
+//! | [`mock`] | a driver for tests: rings and chains, good ones and hostile ones, without a guest |
 //!
 //! # How to write a device
 //!
@@ -41,6 +42,7 @@ pub mod chain;
 pub mod device;
 mod error;
 pub mod metrics;
+pub mod mock;
 pub mod queue;
 pub mod serve;
 pub mod spec;
