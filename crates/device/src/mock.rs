@@ -75,14 +75,21 @@ pub struct Used {
     pub bytes: Vec<u8>,
 }
 
+/// A message that is with the device.
+struct Sent {
+    head: u16,
+    descriptors: Vec<u16>,
+    /// Where the device may write, and how much.
+    room: Vec<(u64, usize)>,
+}
+
 /// The driver's side of a queue.
 pub struct Driver {
     memory: MemoryHold,
     size: u16,
     event_idx: bool,
     free: Vec<u16>,
-    /// Of each head that is with the device: its other descriptors, and where the device may write.
-    with_device: Vec<(u16, Vec<u16>, Vec<(u64, usize)>)>,
+    with_device: Vec<Sent>,
     available: u16,
     used: u16,
     heap: u64,
@@ -147,8 +154,9 @@ impl Driver {
             let raw = self.buffer(part, indices.get(i + 1).copied(), &mut room);
             self.write_descriptor(indices[i], raw);
         }
-        self.with_device.push((indices[0], indices.clone(), room));
-        indices[0]
+        let head = indices[0];
+        self.with_device.push(Sent { head, descriptors: indices, room });
+        head
     }
 
     fn lay_out_indirect(&mut self, parts: &[Part]) -> u16 {
@@ -164,7 +172,7 @@ impl Driver {
             head,
             Raw { address: table, len: 16 * parts.len() as u32, flags: INDIRECT, next: 0 },
         );
-        self.with_device.push((head, vec![head], room));
+        self.with_device.push(Sent { head, descriptors: vec![head], room });
         head
     }
 
@@ -264,11 +272,11 @@ impl Driver {
         let id: u32 = self.memory.read_obj(GuestAddress(entry)).expect("in memory");
         let written: u32 = self.memory.read_obj(GuestAddress(entry + 4)).expect("in memory");
         self.used = self.used.wrapping_add(1);
-        let head = u16::from_le(u32::from_le(id) as u16);
-        let at = self.with_device.iter().position(|(other, ..)| *other == head);
-        let (_, indices, room) =
+        let head = u32::from_le(id) as u16;
+        let at = self.with_device.iter().position(|sent| sent.head == head);
+        let Sent { descriptors, room, .. } =
             self.with_device.remove(at.expect("the device gives back what it was given"));
-        self.free.extend(indices.into_iter().rev());
+        self.free.extend(descriptors.into_iter().rev());
         let mut bytes = Vec::new();
         for (address, len) in room {
             let mut buffer = vec![0; len];

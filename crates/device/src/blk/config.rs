@@ -49,13 +49,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Of this disk, with a write cache.
-    pub fn new(disk: &Disk) -> Self {
+    /// Of this disk, of so many bytes, with a write cache.
+    pub fn new(disk: &Disk, size: u64) -> Self {
         // What memory and files are made of: less than that is read, changed and written, and not given back.
         let physical = disk.block_size.max(4096);
         let ranges = U32::new(MAX_RANGES as u32);
         Self {
-            capacity: U64::new(disk.size / SECTOR),
+            capacity: U64::new(size / SECTOR),
             size_max: U32::new(0),
             // The header, the status, and each piece of data has a descriptor.
             seg_max: U32::new(u32::from(disk.queue_size) - 2),

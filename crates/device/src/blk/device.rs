@@ -9,11 +9,13 @@ use virtio_bindings::virtio_blk as abi;
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
 use zerocopy::IntoBytes;
 
-use super::Disk;
 use super::config::{Config, WRITEBACK_OFFSET};
+use super::io::Common;
+use super::io::file::{Backing, FileQueue};
 use super::io::ram::{Ram, RamQueue};
 use super::metrics::{self, Counters};
 use super::request::Limits;
+use super::{Disk, Source};
 use crate::device::{Device, Handler, Waker};
 use crate::error::Result;
 use crate::metrics::Figure;
@@ -22,9 +24,17 @@ use crate::metrics::Figure;
 #[derive(Debug)]
 pub struct Blk {
     disk: Disk,
+    limits: Limits,
     config: Config,
     state: Arc<State>,
-    ram: Arc<Ram>,
+    store: Store,
+}
+
+/// What the disk stands on.
+#[derive(Debug)]
+enum Store {
+    Ram(Arc<Ram>),
+    File(Arc<Backing>),
 }
 
 /// What the driver has chosen, and what the queues count.
@@ -57,20 +67,26 @@ impl State {
 impl Blk {
     /// Takes what the disk stands on.
     pub fn new(disk: &Disk) -> Result<Self> {
+        let (size, store) = match &disk.source {
+            Source::Ram(size) => (*size, Store::Ram(Arc::new(Ram::new(*size)?))),
+            Source::File(path) => {
+                let backing = Backing::open(path, disk)?;
+                (backing.size(), Store::File(Arc::new(backing)))
+            }
+        };
+        let state = State {
+            negotiated: AtomicU64::new(0),
+            writeback: AtomicBool::new(true),
+            counters: (0..disk.queues).map(|_| Counters::default()).collect(),
+        };
+        let limits = Limits { size, read_only: disk.read_only };
         Ok(Self {
             disk: disk.clone(),
-            config: Config::new(disk),
-            state: Arc::new(State {
-                negotiated: AtomicU64::new(0),
-                writeback: AtomicBool::new(true),
-                counters: (0..disk.queues).map(|_| Counters::default()).collect(),
-            }),
-            ram: Arc::new(Ram::new(disk.size)?),
+            limits,
+            config: Config::new(disk, size),
+            state: Arc::new(state),
+            store,
         })
-    }
-
-    fn limits(&self) -> Limits {
-        Limits { size: self.disk.size, read_only: self.disk.read_only }
     }
 }
 
@@ -132,14 +148,13 @@ impl Device for Blk {
         self.state.writeback.store(features & 1 << abi::VIRTIO_BLK_F_FLUSH != 0, Relaxed);
     }
 
-    fn open(self: Arc<Self>, queue: usize, _waker: Waker) -> Result<Box<dyn Handler>> {
-        Ok(Box::new(RamQueue {
-            ram: self.ram.clone(),
-            limits: self.limits(),
-            serial: self.disk.serial.clone(),
-            state: self.state.clone(),
-            queue,
-        }))
+    fn open(self: Arc<Self>, queue: usize, waker: Waker) -> Result<Box<dyn Handler>> {
+        let serial = self.disk.serial.clone();
+        let common = Common { limits: self.limits, serial, state: self.state.clone(), queue };
+        Ok(match &self.store {
+            Store::Ram(ram) => Box::new(RamQueue { ram: ram.clone(), common }),
+            Store::File(backing) => Box::new(FileQueue::new(backing.clone(), common, &waker)?),
+        })
     }
 
     fn figures(&self) -> Vec<Figure> {

@@ -1,13 +1,50 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What carries requests out.
+//! What carries requests out: memory at once, a file while other requests go on.
 
+pub mod file;
 pub mod ram;
+mod task;
+mod uring;
 
-use crate::chain::Writable;
+use std::sync::Arc;
 
-/// The serial, filled up with zeroes (5.2.6.1: "a string of up to 20 bytes, NUL-terminated if shorter").
-fn write_id(mut data: Writable<'_>, serial: &str) {
-    let mut id = [0; super::ID_BYTES];
-    id[..serial.len()].copy_from_slice(serial.as_bytes());
-    data.write(&id);
+use super::device::State;
+use super::metrics::Counters;
+use super::request::{Limits, Status};
+use crate::chain::{Chain, Writable};
+
+/// What every queue of a disk knows.
+#[derive(Debug, Clone)]
+pub struct Common {
+    pub(super) limits: Limits,
+    pub(super) serial: String,
+    pub(super) state: Arc<State>,
+    pub(super) queue: usize,
+}
+
+impl Common {
+    fn counters(&self) -> &Counters {
+        self.state.counters(self.queue)
+    }
+
+    /// A request that makes no sense, or not to this disk.
+    fn refuse(&self, chain: &Chain<'_>, status: Status) -> Status {
+        chain.note(|| format!("refuses it with {status:?}"));
+        self.counters().refused.add(1);
+        status
+    }
+
+    /// The host could not do it.
+    fn failed(&self, what: &str, error: &std::io::Error) -> Status {
+        self.counters().failed.add(1);
+        tracing::warn!("{what}: {error}");
+        Status::IoError
+    }
+
+    /// The serial, filled up with zeroes (5.2.6.1: "a string of up to 20 bytes, NUL-terminated if shorter").
+    fn write_id(&self, mut data: Writable<'_>) {
+        let mut id = [0; super::ID_BYTES];
+        id[..self.serial.len()].copy_from_slice(self.serial.as_bytes());
+        data.write(&id);
+    }
 }

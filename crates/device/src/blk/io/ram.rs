@@ -13,9 +13,8 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
 
-use crate::blk::device::State;
-use crate::blk::metrics::Counters;
-use crate::blk::request::{self, Limits, Parsed, Range, Request, Status};
+use super::Common;
+use crate::blk::request::{self, Parsed, Range, Request, Status};
 use crate::chain::Chain;
 use crate::device::{Answer, Handler};
 use crate::error::{Error, Result};
@@ -42,7 +41,8 @@ impl Ram {
     }
 
     /// Carries it out. What the request says is within the disk.
-    fn carry_out(&self, request: &Request<'_>, serial: &str, counters: &Counters) -> io::Result<()> {
+    fn carry_out(&self, request: &Request<'_>, common: &Common) -> io::Result<()> {
+        let counters = common.counters();
         match *request {
             Request::Read(offset, data) => {
                 let disk = self.region.get_slice(offset as usize, data.len()).map_err(io::Error::other)?;
@@ -57,7 +57,7 @@ impl Ram {
                 counters.bytes_written.add(data.len() as u64);
             }
             Request::Flush => counters.flushes.add(1),
-            Request::Id(data) => super::write_id(data, serial),
+            Request::Id(data) => common.write_id(data),
             Request::Discard(ranges) => {
                 ranges.iter().try_for_each(|range| self.fallocate(range, FallocateFlags::PUNCH_HOLE))?;
                 counters.discards.add(1);
@@ -98,34 +98,22 @@ impl Ram {
 /// One queue of it.
 pub struct RamQueue {
     pub(in crate::blk) ram: Arc<Ram>,
-    pub(in crate::blk) limits: Limits,
-    pub(in crate::blk) serial: String,
-    pub(in crate::blk) state: Arc<State>,
-    pub(in crate::blk) queue: usize,
+    pub(in crate::blk) common: Common,
 }
 
 impl Handler for RamQueue {
     fn handle(&mut self, chain: &mut Chain<'_>) -> Answer {
-        let Some(Parsed { request, mut status, room }) = request::parse(chain, self.limits) else {
+        let Some(Parsed { request, mut status, room }) = request::parse(chain, self.common.limits) else {
             return Answer::Broken("it has no room for a status");
         };
-        let counters = self.state.counters(self.queue);
         let outcome = match request {
+            Err(refusal) => self.common.refuse(chain, refusal),
             Ok(request) => {
                 chain.note(|| request.describe());
-                self.ram.carry_out(&request, &self.serial, counters).map_or_else(
-                    |error| {
-                        counters.failed.add(1);
-                        tracing::warn!("{}: {error}", request.describe());
-                        Status::IoError
-                    },
-                    |()| Status::Ok,
-                )
-            }
-            Err(refusal) => {
-                chain.note(|| format!("refuses it with {refusal:?}"));
-                counters.refused.add(1);
-                refusal
+                match self.ram.carry_out(&request, &self.common) {
+                    Ok(()) => Status::Ok,
+                    Err(error) => self.common.failed(&request.describe(), &error),
+                }
             }
         };
         status.write(&[outcome as u8]);
