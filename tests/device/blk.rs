@@ -36,7 +36,115 @@ fn a_file_system_and_fio_find_what_they_wrote() {
             "fio --name=v --filename=/dev/vda --rw=randwrite --bsrange=512-128k --size=64M --direct=1 \
                  --ioengine=libaio --iodepth=32 --verify=crc32c --verify_state_save=0 --output-format=terse; \
              mkfs.ext4 -q /dev/vda; mount /dev/vda /mnt; cp -r /usr/bin /mnt; sync; \
-             echo 3 >/proc/sys/vm/drop_caches; diff -r /usr/bin /mnt/bin; umount /mnt; fsck.ext4 -fn /dev/vda",
+             echo 3 >/proc/sys/vm/drop_caches; diff -r --no-dereference /usr/bin /mnt/bin; umount /mnt; fsck.ext4 -fn /dev/vda",
+        )?;
+        Ok(())
+    });
+}
+
+/// The count of this name that the device prints when it gets SIGUSR1.
+fn figure(guest: &Guest, name: &str) -> blockyard_lab::Result<u64> {
+    use rustix::process::{Pid, Signal, kill_process};
+    let device = guest.device("blk0")?;
+    let lines = |log: &str| log.lines().filter(|line| line.starts_with("{\"blk.")).count();
+    let before = lines(&device.log()?);
+    let pid = device.pid().and_then(|pid| Pid::from_raw(pid as i32)).expect("it runs");
+    kill_process(pid, Signal::USR1).expect("it runs");
+    loop {
+        let log = device.log()?;
+        if lines(&log) > before {
+            let line = log.lines().rfind(|line| line.starts_with("{\"blk.")).expect("it was just seen");
+            let figures: serde_json::Value = serde_json::from_str(line).expect("it is JSON");
+            return Ok(figures[name].as_u64().unwrap_or_else(|| panic!("no {name} in {line}")));
+        }
+        // Another process writes; each look asks whether the guest is still there.
+        sh(guest, "true")?;
+    }
+}
+
+#[test]
+fn discard_and_zeroes_reach_the_device() {
+    run(machine().device(Device::new("blk,size=64M")), |guest| {
+        sh(guest, "udevadm settle; dd if=/dev/urandom of=/dev/vda bs=1M count=32 oflag=direct status=none")?;
+        sh(guest, "blkdiscard -o 1M -l 2M /dev/vda; blkdiscard -z -o 4M -l 1M /dev/vda")?;
+        sh(guest, "fallocate -z -o 6M -l 1M /dev/vda; fallocate -p -o 8M -l 1M /dev/vda")?;
+        let is_zero =
+            |at: u64, mib: u64| format!("cmp -s -n {} -i 0:{} /dev/zero /dev/vda", mib << 20, at << 20);
+        for (at, mib) in [(1, 2), (4, 1), (6, 1), (8, 1)] {
+            sh(guest, &is_zero(at, mib))?;
+        }
+        for at in [0, 3, 5, 7, 9] {
+            sh(guest, &format!("! {}", is_zero(at, 1)))?;
+        }
+        assert_eq!(figure(guest, "blk.discards")?, 1);
+        assert!(figure(guest, "blk.write_zeroes")? >= 3);
+        sh(guest, &format!("blkdiscard -f /dev/vda; {}", is_zero(0, 64)))?;
+        assert_eq!(figure(guest, "blk.refused")? + figure(guest, "blk.failed")?, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn the_write_cache_is_switched_in_sysfs() {
+    run(machine().device(Device::new("blk,size=64M")), |guest| {
+        let flushes = |guest| figure(guest, "blk.flushes");
+        sh(guest, "udevadm settle; dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync status=none")?;
+        let with_cache = flushes(guest)?;
+        assert!(with_cache > 0, "an fsync is a flush");
+        sh(
+            guest,
+            "echo 'write through' >/sys/block/vda/cache_type; grep -q 'write through' /sys/block/vda/cache_type",
+        )?;
+        sh(guest, "dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync status=none")?;
+        assert_eq!(flushes(guest)?, with_cache, "without a cache there is nothing to flush");
+        sh(guest, "echo 'write back' >/sys/block/vda/cache_type")?;
+        sh(guest, "dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync status=none")?;
+        assert!(flushes(guest)? > with_cache);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_read_only_disk_refuses_to_be_written() {
+    run(machine().device(Device::new("blk,size=16M,read-only")), |guest| {
+        sh(
+            guest,
+            "udevadm settle; test $(cat /sys/block/vda/ro) = 1; ! dd if=/dev/zero of=/dev/vda count=1 2>/dev/null",
+        )?;
+        sh(guest, "dd if=/dev/vda of=/dev/null bs=1M status=none")?;
+        Ok(())
+    });
+}
+
+/// What was acknowledged is there, what was not is done, and nothing hangs: five times over, under load.
+#[test]
+fn a_backend_that_is_killed_under_load_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("disk.img");
+    std::fs::File::create(&image).unwrap().set_len(128 << 20).unwrap();
+    let disk = Device::new(format!("blk,file={},queues=2", image.display()));
+    run(machine().cpus(2).device(disk), |guest| {
+        let job = "--name=v --filename=/dev/vda --rw=randwrite --bsrange=512-64k --size=96M --io_size=192M --direct=1 \
+                   --ioengine=libaio --iodepth=32 --verify=crc32c --verify_state_save=0 --verify_backlog=64";
+        sh(guest, &format!("udevadm settle; fio {job} >/tmp/fio.log 2>&1 & echo $! >/tmp/fio.pid"))?;
+        let device = guest.device("blk0")?;
+        for _ in 1..=5 {
+            // Some hundred writes further on, and in the middle of it.
+            sh(
+                guest,
+                "writes() { awk '{print $5}' /sys/block/vda/stat; }; at=$(writes); \
+                 until [ $(writes) -gt $((at + 300)) ]; do kill -0 $(cat /tmp/fio.pid); sleep 0.05; done",
+            )?;
+            device.kill()?;
+            device.restart()?;
+        }
+        sh(
+            guest,
+            "tail -f /dev/null --pid=$(cat /tmp/fio.pid); cat /tmp/fio.log; grep -q 'err= 0' /tmp/fio.log",
+        )?;
+        sh(
+            guest,
+            "mkfs.ext4 -q /dev/vda; mount /dev/vda /mnt; cp -r /usr/bin /mnt; umount /mnt; fsck.ext4 -fn /dev/vda",
         )?;
         Ok(())
     });

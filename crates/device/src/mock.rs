@@ -10,9 +10,12 @@
 
 mod rig;
 
+use std::fs::File;
+use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use vm_memory::{Bytes, GuestAddress, GuestAddressSpace, GuestMemoryAtomic};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use vm_memory::{Bytes, FileOffset, GuestAddress, GuestAddressSpace, GuestMemoryAtomic};
 
 pub use self::rig::Rig;
 use crate::{Memory, MemoryHold};
@@ -35,10 +38,16 @@ const USED: u64 = 0x1_0000;
 /// Where buffers begin.
 const HEAP: u64 = 0x10_0000;
 
-/// The memory of a guest that is not there.
+/// The memory of a guest that is not there: a memfd, so that another process can have it, too.
 pub fn memory() -> MemoryHold {
-    let halves = [(GuestAddress(0), SEAM as usize), (GuestAddress(SEAM), (MEMORY_END - SEAM) as usize)];
-    let memory = Memory::from_ranges(&halves).expect("four MiB of memory");
+    let file = memfd_create("mock-guest", MemfdFlags::CLOEXEC).expect("a memfd");
+    ftruncate(&file, MEMORY_END).expect("four MiB of memory");
+    let file = Arc::new(File::from(file));
+    let half = |start: u64, end: u64| {
+        (GuestAddress(start), (end - start) as usize, Some(FileOffset::from_arc(file.clone(), start)))
+    };
+    let memory =
+        Memory::from_ranges_with_files([half(0, SEAM), half(SEAM, MEMORY_END)]).expect("four MiB of memory");
     GuestMemoryAtomic::new(memory).memory()
 }
 

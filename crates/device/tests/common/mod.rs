@@ -21,6 +21,15 @@ pub struct Echo {
 }
 
 impl Echo {
+    /// Waits until it keeps so many chains.
+    pub fn wait_until_kept(&self, n: usize) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while self.kept.lock().unwrap().len() < n {
+            assert!(std::time::Instant::now() < deadline, "the device was not handed {n} chains");
+            std::thread::yield_now();
+        }
+    }
+
     /// Finishes the `n`th of the chains that it keeps.
     pub fn finish(&self, n: usize) {
         let kept = self.kept.lock().unwrap().remove(n);

@@ -5,6 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, FlockOperation, flock, fstat};
 use vm_memory::{Bytes, GuestAddress};
@@ -19,6 +21,10 @@ use crate::chain::Chain;
 use crate::device::{Answer, Handler, Waker};
 use crate::error::{Error, Result};
 use crate::queue::{Finished, Ticket};
+
+/// How long a lock may outlive its process, on a machine that is busy.
+const LOCK_LIMIT: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// The file, which is this disk's alone.
 #[derive(Debug)]
@@ -40,12 +46,7 @@ impl Backing {
             let reason = io::Error::other("it is neither a file nor a block device");
             return Err(Error::backing(what("cannot be used"))(reason));
         }
-        let how = if disk.read_only {
-            FlockOperation::NonBlockingLockShared
-        } else {
-            FlockOperation::NonBlockingLockExclusive
-        };
-        flock(&file, how).map_err(|e| Error::backing(what("is in use by another process"))(e.into()))?;
+        lock(&file, disk.read_only).map_err(Error::backing(what("is in use by another process")))?;
         let size = file.seek(SeekFrom::End(0)).map_err(Error::backing(what("has no size")))?;
         let block = u64::from(disk.block_size);
         if size == 0 || !size.is_multiple_of(block) {
@@ -68,6 +69,21 @@ impl Backing {
             "cannot have io_uring, which the disk in {} needs (is it forbidden here? a disk with `size=` does without)",
             self.path.display()
         )))
+    }
+}
+
+/// Locks the file. A backend that was killed holds its lock for a moment after its end, until the kernel has taken its
+/// `io_uring` down; and having the lock means that no request of it is under way any more. So it is waited for, for a
+/// while. The kernel tells nobody, but those who wait for ever, when a lock is free.
+fn lock(file: &File, shared: bool) -> io::Result<()> {
+    let how =
+        if shared { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
+    let deadline = Instant::now() + LOCK_LIMIT;
+    loop {
+        match flock(file, how) {
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(LOCK_PAUSE),
+            result => return Ok(result?),
+        }
     }
 }
 
