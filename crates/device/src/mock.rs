@@ -8,6 +8,7 @@
 //! It does not share a line with the device's side: what both got wrong in the same way, no test would find. It
 //! panics where a test is at fault.
 
+pub mod fuzz;
 mod rig;
 
 use std::fs::File;
