@@ -107,8 +107,10 @@ pub struct Worker {
     published: u64,
     /// The rings have been looked at and are where they should be.
     checked: bool,
-    /// Nothing more is taken from this queue.
+    /// Nothing more is taken from this queue until the driver resets it.
     stopped: bool,
+    /// Nor after that: the connection ends.
+    closed: bool,
 }
 
 impl Worker {
@@ -128,12 +130,13 @@ impl Worker {
             published: 0,
             checked: false,
             stopped: false,
+            closed: false,
         }
     }
 
     /// Takes what is available, at most as many chains as the queue has entries, and gives back what is finished.
     pub fn round(&mut self, queue: &mut Queue, hold: &MemoryHold) -> Round {
-        if self.stopped || !queue.ready() {
+        if self.stopped || self.closed || !queue.ready() {
             return Round::default();
         }
         match self.try_round(queue, hold) {
@@ -171,13 +174,13 @@ impl Worker {
     }
 
     /// Takes nothing more, ever.
-    pub fn stop(&mut self) {
-        self.stopped = true;
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
     /// Waits for what is under way without giving it back, and takes nothing more.
     pub fn abandon(&mut self) {
-        self.stopped = true;
+        self.closed = true;
         self.handler.drain(&mut Finished::new(&mut self.order));
         self.order = Order::default();
     }

@@ -13,6 +13,9 @@ use super::metrics::Counters;
 use super::request::{Limits, Status};
 use crate::chain::{Chain, Writable};
 
+/// How many failures of a queue are told in the log.
+const TOLD: u64 = 10;
+
 /// What every queue of a disk knows.
 #[derive(Debug, Clone)]
 pub struct Common {
@@ -34,10 +37,16 @@ impl Common {
         status
     }
 
-    /// The host could not do it.
+    /// The host could not do it. The first few times are told: a guest may ask as often as it likes.
     fn failed(&self, what: &str, error: &std::io::Error) -> Status {
-        self.counters().failed.add(1);
-        tracing::warn!("{what}: {error}");
+        let failed = &self.counters().failed;
+        failed.add(1);
+        if failed.get() <= TOLD {
+            tracing::warn!("queue {}: {what}: {error}", self.queue);
+        }
+        if failed.get() == TOLD {
+            tracing::warn!("queue {}: further failures are counted, and not told", self.queue);
+        }
         Status::IoError
     }
 

@@ -87,7 +87,7 @@ impl Backend {
         for room in &self.rooms {
             let mut room = lock(room);
             room.drain(&hold);
-            room.worker.stop();
+            room.worker.close();
         }
     }
 
