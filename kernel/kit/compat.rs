@@ -171,7 +171,9 @@ mod spinlock_irq {
 /// Error codes that the `kernel` crate had no names for before 7.3.
 #[cfg(kernel_7_3)]
 pub mod errno {
-    pub use kernel::error::code::{EALREADY, ENODATA, ENOTCONN, ESTALE};
+    pub use kernel::error::code::{
+        EALREADY, EBADMSG, ENODATA, ENOTCONN, EOPNOTSUPP, EPROTO, ESTALE,
+    };
 }
 
 /// Error codes that the `kernel` crate had no names for before 7.3.
@@ -191,8 +193,11 @@ pub mod errno {
 
     declare! {
         EALREADY: "Operation already in progress.",
+        EBADMSG: "Not a data message.",
         ENODATA: "No data available.",
         ENOTCONN: "Transport endpoint is not connected.",
+        EOPNOTSUPP: "Operation not supported on transport endpoint.",
+        EPROTO: "Protocol error.",
         ESTALE: "Stale file handle.",
     }
 

@@ -20,6 +20,7 @@ use kernel::prelude::*;
 use kit_bindings::virtio_config_ops;
 
 use super::{Device, Driver};
+use crate::errno::EOPNOTSUPP;
 
 /// How often a snapshot is begun before the device is taken for broken.
 const TRIES: u32 = 1000;

@@ -16,7 +16,7 @@ use kernel::{
 use kit_bindings as virtio;
 
 use super::{bound::Bound, feature, Device, Ids, Setup};
-use crate::compat;
+use crate::{compat, errno::EOPNOTSUPP};
 
 /// A driver: a value of this type is one device that it is bound to.
 pub trait Driver: Send + Sync + Sized + 'static {
