@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -44,6 +45,11 @@ pub trait Device: Send + Sync + 'static {
 
     /// The driver has chosen these of the features, the base's included.
     fn negotiated(&self, _features: u64) {}
+
+    /// The device listens at this path from now on: whatever it has on the host's side begins, before the first connection.
+    fn start(&self, _socket: &Path) -> Result<()> {
+        Ok(())
+    }
 
     /// A connection begins: makes what handles the chains of queue number `queue`. It is called once a queue and
     /// connection, after what it made for the connection before has been dropped.

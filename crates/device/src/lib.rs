@@ -13,6 +13,7 @@
 //! | [`serve`] | the socket, one connection after the other, and a clean end |
 //! | [`spec`] | `TYPE[,option=value..]`, and the table of types |
 //! | [`trace`] | a request as it lies in memory, descriptor by descriptor, for whoever wants to see one |
+//! | [`bridge`] | bytes between queues and a program of the host |
 //! | [`metrics`] | what was counted |
 //! | [`mock`] | a driver for tests: rings and chains, good ones and hostile ones, without a guest |
 //!
@@ -38,12 +39,16 @@
 //! resets the device.
 
 pub mod blk;
+pub mod bridge;
 pub mod chain;
+pub mod console;
 pub mod device;
 mod error;
+pub mod hello;
 pub mod metrics;
 pub mod mock;
 pub mod queue;
+pub mod rng;
 pub mod serve;
 pub mod spec;
 pub mod trace;

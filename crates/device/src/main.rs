@@ -15,7 +15,7 @@ const USAGE: u8 = 2;
 
 /// Serves a virtio device over vhost-user until SIGINT or SIGTERM; SIGUSR1 prints what it has counted
 #[derive(Parser)]
-#[command(name = "blockyard-device", version, after_help = types())]
+#[command(name = "blockyard-device", version, after_help = spec::help())]
 struct Cli {
     /// The device, as TYPE[,OPTION=VALUE..]; a doubled comma in a value is a comma
     spec: String,
@@ -64,17 +64,4 @@ fn serve(cli: Cli) -> Result<(), Error> {
     };
     let trace = cli.trace.map(|file| TraceOptions { file, requests: cli.trace_requests });
     run(&spec, &ServeOptions { socket, trace })
-}
-
-/// The types and their options.
-fn types() -> String {
-    let mut text = String::from("Device types:\n");
-    for kind in spec::TYPES {
-        text += &format!("  {}: {}\n", kind.name, kind.summary);
-        for option in kind.options {
-            let value = if option.value.is_empty() { String::new() } else { format!("={}", option.value) };
-            text += &format!("    {:<20} {}\n", format!("{}{value}", option.name), option.summary);
-        }
-    }
-    text
 }

@@ -27,7 +27,7 @@ use vm_memory::GuestMemoryAtomic;
 
 use self::backend::Backend;
 use self::signals::Listening;
-use self::socket::Socket;
+pub(crate) use self::socket::Socket;
 pub use self::stop::Stop;
 use crate::Memory;
 use crate::device::Device;
@@ -77,11 +77,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens. Connections wait until [`serve`](Self::serve).
+    /// Listens, and starts the device. Connections wait until [`serve`](Self::serve).
     pub fn new(device: Arc<dyn Device>, options: &ServeOptions) -> Result<Self> {
         let tracer = options.trace.as_ref().map(Tracer::new).transpose()?.map(Arc::new);
         let counters = (0..device.queues().min(MAX_QUEUES)).map(|_| Arc::default()).collect();
         let (socket, listener) = Socket::bind(&options.socket)?;
+        device.start(&options.socket)?;
         Ok(Self { device, counters, tracer, listener, _socket: socket })
     }
 

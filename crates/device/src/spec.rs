@@ -13,9 +13,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use self::options::{Options, SpecError};
-use crate::blk;
 use crate::device::Device;
 use crate::error::Result;
+use crate::{blk, console, hello, rng};
 
 /// A device type.
 pub struct Type {
@@ -46,7 +46,20 @@ pub trait Plan: fmt::Debug + Send + Sync {
 }
 
 /// All types. A new one is a line here.
-pub const TYPES: &[&Type] = &[&blk::TYPE];
+pub const TYPES: &[&Type] = &[&blk::TYPE, &console::TYPE, &hello::TYPE, &rng::TYPE];
+
+/// The types and their options, for people.
+pub fn help() -> String {
+    let mut text = String::from("Device types:\n");
+    for kind in TYPES {
+        text += &format!("  {}: {}\n", kind.name, kind.summary);
+        for option in kind.options {
+            let value = if option.value.is_empty() { String::new() } else { format!("={}", option.value) };
+            text += &format!("    {:<20} {}\n", format!("{}{value}", option.name), option.summary);
+        }
+    }
+    text
+}
 
 /// A description that makes sense.
 #[derive(Debug, Clone)]

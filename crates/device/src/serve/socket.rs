@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The socket that a front end connects to: nobody else's, and gone at the end.
+//! A socket that a front end connects to, or a program of the host: nobody else's, and gone at the end.
 
 use std::fs;
 use std::io;
@@ -18,14 +18,14 @@ const BACKLOG: i32 = 4;
 
 /// A socket file that listens. Dropping it removes the file, if that is still ours.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     path: PathBuf,
     inode: (u64, u64),
 }
 
 impl Socket {
     /// Listens at `path`, for this user alone. A socket that nobody listens at any more is replaced.
-    pub(super) fn bind(path: &Path) -> Result<(Self, UnixListener)> {
+    pub(crate) fn bind(path: &Path) -> Result<(Self, UnixListener)> {
         let refuse = |reason: String| Error::Socket { path: path.to_owned(), reason };
         let address = SocketAddrUnix::new(path).map_err(|_| {
             refuse(format!("the path has {} bytes, and a socket's has at most 107", path.as_os_str().len()))
