@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Found, Row};
 use crate::kernel::Recipe;
 use crate::process::find_program;
+use crate::qemu::Qemu;
 use crate::toolchain::{self, Rustc};
 use crate::version::Version;
 
@@ -44,6 +45,7 @@ pub(super) fn rows(recipe: &Recipe) -> Vec<Row> {
         header("libelf headers", "the kernel's objtool", &["gelf.h"], false, "apt-get install libelf-dev"),
         header("C headers", "the kernel's own tools", &["stdio.h"], false, "apt-get install libc6-dev"),
         versioned("qemu-system-x86_64", "guests", QEMU, "apt-get install qemu-system-x86"),
+        newer_qemu(),
         optional(versioned("rustfmt", "checks of the source", ANY, "rustup component add rustfmt")),
         optional(versioned("cargo-clippy", "checks of the source", ANY, "rustup component add clippy")),
         header(
@@ -153,6 +155,23 @@ fn libclang(needed: Version) -> Row {
         optional: false,
         found,
         mend: "apt-get install libclang-19-dev".into(),
+    }
+}
+
+/// A machine whose own is older does not lack it: it is fetched.
+fn newer_qemu() -> Row {
+    let own = find_program("qemu-system-x86_64").and_then(|p| toolchain::version_line(&p));
+    let own = own.as_deref().and_then(Version::find).filter(|version| Qemu::has_generic_device(*version));
+    let found = match own {
+        Some(version) => Found::Yes(version.to_string()),
+        None => Found::Later("the first machine with such a device fetches Debian's newest, 38 MB".into()),
+    };
+    Row {
+        need: "QEMU 10.2",
+        purpose: "virtio devices of any kind, as hello and console",
+        optional: true,
+        found,
+        mend: "apt-get install -t trixie-backports qemu-system-x86".into(),
     }
 }
 

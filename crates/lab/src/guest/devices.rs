@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Virtio devices that programs of their own serve: in and out of a running guest, and what happens to the programs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -127,6 +128,11 @@ impl Backend<'_> {
     /// All that it has said so far, those before it included.
     pub fn log(&self) -> Result<String> {
         crate::files::read(self.backend.log())
+    }
+
+    /// What it has counted so far, by name, as in `rng.bytes` or `queue0.chains`; for ours.
+    pub fn counters(&self) -> Result<BTreeMap<String, u64>> {
+        self.backend.counters()
     }
 
     /// Where the guest has the device in sysfs, as in `/sys/bus/pci/devices/0000:00:04.0/0000:01:00.0/virtio3`.

@@ -111,7 +111,7 @@ fn with_all(key: Key, root: &Path, path: &Path) -> Result<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::programs::GUEST;
+    use crate::programs::{DEVICE, GUEST};
 
     #[test]
     fn every_source_counts_and_one_changed_byte_is_another_key() {
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn the_sources_are_there() {
         let root = workspace::root().unwrap();
-        for source in GUEST.sources {
+        for source in GUEST.sources.iter().chain(DEVICE.sources) {
             assert!(root.join(source).exists(), "{source}");
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The process behind a device: started, awaited, killed and started again, and what it died of.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::Plan;
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::{Child, how};
@@ -16,6 +19,8 @@ use crate::{files, interrupt};
 
 /// How long a backend may take until it listens.
 const LISTENS: Duration = Duration::from_secs(20);
+/// How long it may take to say what it has counted.
+const ANSWERS: Duration = Duration::from_secs(20);
 /// Lines of the log that an error shows.
 const TAIL: usize = 20;
 /// The longest path that a unix socket can have, in bytes.
@@ -106,6 +111,32 @@ impl Backend {
         let child = command.spawn_with(log.into(), stderr.into())?;
         *self.lock() = State::Runs(child);
         self.await_listening()
+    }
+
+    /// What ours has counted: asked by a signal, and told on a line of its log.
+    pub(crate) fn counters(&self) -> Result<BTreeMap<String, u64>> {
+        let before = files::read(&self.log)?.len();
+        match &*self.lock() {
+            State::Runs(child) if self.plan.is_ours() => child.signal(Signal::USR1)?,
+            _ => return Err(Error::new(Kind::Usage, format!("nothing counts for the device {}", self.name))),
+        }
+        let deadline = Instant::now() + ANSWERS;
+        loop {
+            let log = files::read(&self.log)?;
+            let new = log.get(before..).unwrap_or_default();
+            // A line that is not whole is no JSON.
+            if let Some(counters) = new.lines().find_map(|line| serde_json::from_str(line).ok()) {
+                return Ok(counters);
+            }
+            interrupt::check()?;
+            self.check()?;
+            if Instant::now() > deadline {
+                let message = format!("the backend of {} does not say what it has counted", self.name);
+                return Err(Error::new(Kind::Timeout, message));
+            }
+            // A log that grows is no event.
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// An error with the cause if it has ended by itself.
