@@ -131,10 +131,7 @@ impl SimDisk {
 
     #[inline(always)]
     fn read(&self, bio: &Bio) -> Result<(), StoreError> {
-        for segment in bio.segments() {
-            self.store.read(segment.position(), &segment)?;
-        }
-        Ok(())
+        self.store.read(bio.position(), bio)
     }
 
     #[inline(always)]
@@ -144,10 +141,7 @@ impl SimDisk {
         } else {
             Wait::Allowed
         };
-        for segment in bio.segments() {
-            self.store.write(segment.position(), &segment, wait)?;
-        }
-        Ok(())
+        self.store.write(bio.position(), bio, wait)
     }
 
     #[inline(never)]
@@ -215,6 +209,7 @@ pub(crate) struct Driver;
 #[vtable]
 impl Operations for Driver {
     type Data = DiskRef;
+    const COPIES: bool = true;
 
     #[inline]
     fn submit_bio(disk: ArcBorrow<'_, Delayed<SimDisk>>, bio: Bio) {

@@ -158,8 +158,8 @@ impl Answer {
 
     fn read(&self, disk: &SimDisk, bio: &Bio) -> Result<(), StoreError> {
         self.each_piece(bio, |entry, offset, piece| {
-            disk.store
-                .read(entry.physical_page * abi::PAGE_SIZE + offset, piece)
+            let at = entry.physical_page * abi::PAGE_SIZE + offset;
+            disk.store.read_segment(at, piece)
         })
     }
 
@@ -178,7 +178,7 @@ impl Answer {
         }
         self.each_piece(bio, |entry, offset, piece| {
             let at = entry.new_physical_page * abi::PAGE_SIZE + offset;
-            disk.store.write(at, piece, Wait::Allowed)
+            disk.store.write_segment(at, piece, Wait::Allowed)
         })
     }
 

@@ -30,6 +30,48 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The memory of a segment alone.
+    #[inline]
+    pub(crate) fn of(segment: Segment<'a>) -> Self {
+        Self {
+            rest: Segments::empty(),
+            segment: Some(segment),
+        }
+    }
+
+    /// The memory less its first `len` bytes.
+    #[cold]
+    pub(crate) fn after(segments: Segments<'a>, len: usize) -> Self {
+        let mut cursor = Self::new(segments);
+        let mut left = len;
+        while let (1.., Some(segment)) = (left, cursor.segment()) {
+            let n = left.min(segment.len());
+            cursor.advance(n);
+            left -= n;
+        }
+        cursor
+    }
+
+    /// Bytes from here to the end.
+    #[inline(always)]
+    pub(crate) fn bytes_left(&self) -> usize {
+        self.segment.map_or(0, |segment| segment.len()) + self.rest.bytes_left()
+    }
+
+    /// What is left of the segment that this is in; `None` at the end.
+    #[inline(always)]
+    pub(crate) fn segment(&self) -> Option<Segment<'a>> {
+        self.segment
+    }
+
+    /// Moves on, at most to the end of the segment that this is in.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, len: usize) {
+        if len > 0 {
+            let _ = self.next(len);
+        }
+    }
+
     /// Takes the next piece that is contiguous, of at most `len` bytes.
     #[inline]
     fn next(&mut self, len: usize) -> Option<Segment<'a>> {

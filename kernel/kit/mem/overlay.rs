@@ -44,7 +44,6 @@
 //! - *Allocating* may sleep, and so happens without the RCU read lock; then the tree is looked at
 //!   anew.
 
-mod block;
 mod tree;
 mod word;
 
@@ -57,15 +56,20 @@ use kernel::{
 };
 
 use self::{
-    block::Block,
     tree::{Means, Run, Stop, Tree},
-    word::Piece,
+    word::{Piece, PAGE},
 };
-use super::{StoreError, Wait};
+use super::{page::Pages, StoreError, Wait};
 use crate::{
     block::{Cursor, NotFillable, Segments, SECTOR_SIZE},
     rcu_cell::{RcuCell, Reaper},
 };
+
+/// A page of memory, for data or for a table.
+type Block = Pages<0>;
+
+// The masks in the words of the tree are for pages of this size.
+const _: () = assert!(PAGE == Block::SIZE, "pages are of 4 KiB");
 
 /// Sectors written over those of a disk. All methods may be called by any number of tasks at a
 /// time.

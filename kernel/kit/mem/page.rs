@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One page of data: allocated, filled, mapped, freed now or after a grace period.
+//! Memory for data: allocated, filled, freed now or after a grace period.
 //!
-//! C headers: [`include/linux/gfp.h`](srctree/include/linux/gfp.h),
-//! [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
+//! C header: [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
 
-use core::{marker::PhantomData, mem::offset_of, ptr::NonNull};
+use core::{mem::offset_of, ptr::NonNull};
 
 use kernel::bindings;
 
@@ -37,21 +36,25 @@ impl Wait {
     }
 }
 
-/// A page that nobody else knows.
+/// Pages in a row, `1 << ORDER` of them, that nobody else knows. They are always mapped.
 ///
 /// # Invariants
 ///
-/// The pointer is a page of order 0 that was allocated and is owned by this value.
-pub(super) struct OwnedPage(NonNull<bindings::page>);
+/// The pointer is to that many pages from the page allocator, which are to be freed together, in
+/// the direct map, and the value owns them. It is aligned to the size of all of them.
+pub(super) struct Pages<const ORDER: u32>(NonNull<u8>);
 
-impl OwnedPage {
-    /// Allocates a page; its contents are whatever they were.
+impl<const ORDER: u32> Pages<ORDER> {
+    /// Bytes of all of them.
+    pub(super) const SIZE: usize = (PAGE_SIZE as usize) << ORDER;
+
+    /// Allocates them; their contents are whatever they were.
     #[inline]
-    pub(super) fn uninit(wait: Wait) -> Option<Self> {
+    pub(super) fn new(wait: Wait) -> Option<Self> {
         Self::allocate(wait.gfp())
     }
 
-    /// Allocates a page full of zeroes.
+    /// Allocates them full of zeroes.
     #[inline]
     pub(super) fn zeroed(wait: Wait) -> Option<Self> {
         Self::allocate(wait.gfp() | bindings::__GFP_ZERO)
@@ -62,55 +65,60 @@ impl OwnedPage {
         // SAFETY: Allocating has no precondition but that the context allows what the flags say,
         // which is the caller's promise in choosing `Wait`; getting it wrong is a bug report
         // ("sleeping function called"), not memory unsafety.
-        let page = unsafe { bindings::alloc_pages(gfp | bindings::__GFP_HIGHMEM, 0) };
-        // INVARIANT: Just allocated, with order 0.
-        NonNull::new(page).map(Self)
+        let address = unsafe { bindings::get_free_pages_noprof(gfp, ORDER) };
+        // INVARIANT: Just allocated, not in high memory; the allocator aligns to the size.
+        NonNull::new(address as *mut u8).map(Self)
     }
 
-    /// The contents, mapped for the current task.
-    #[inline]
-    pub(super) fn map(&self) -> Mapped<'_> {
-        // SAFETY: The page is owned, so it is there as long as the borrow.
-        unsafe { Mapped::new(self.0.as_ptr()) }
+    /// Where they are: valid for reads and writes of [`Self::SIZE`] bytes.
+    #[inline(always)]
+    pub(super) fn as_ptr(&self) -> NonNull<u8> {
+        self.0
     }
 
-    /// Gives up the ownership to the slot of a table.
-    #[inline]
-    pub(super) fn into_raw(self) -> *mut bindings::page {
-        let page = self.0.as_ptr();
-        core::mem::forget(self);
-        page
+    /// Gives the ownership up.
+    #[inline(always)]
+    pub(super) fn into_raw(self) -> NonNull<u8> {
+        core::mem::ManuallyDrop::new(self).0
     }
 
     /// Takes the ownership back.
     ///
     /// # Safety
     ///
-    /// `page` must come from [`Self::into_raw`], and its ownership pass to the caller.
-    #[inline]
-    pub(super) unsafe fn from_raw(page: NonNull<bindings::page>) -> Self {
+    /// `raw` must come from [`Self::into_raw`], and the ownership pass to the caller.
+    #[inline(always)]
+    pub(super) unsafe fn from_raw(raw: NonNull<u8>) -> Self {
         // INVARIANT: By the function's contract.
-        Self(page)
+        Self(raw)
     }
 
-    /// Frees the page once all RCU readers of now have finished.
+    /// Frees them once all RCU readers of now have finished.
     pub(super) fn free_after_readers(self) {
-        let page = self.into_raw();
-        // SAFETY: The page is ours. Its `rcu_head` is there for whoever owns the page and wants to
-        // free it by RCU (see `struct page`), it is not part of the contents that readers may still
-        // use, and nothing else uses it. The callback's code stays until `rcu_barrier()` in the
-        // store's `drop()`.
+        let page = page_of(self.into_raw());
+        // SAFETY: The pages are ours. The `rcu_head` of the first one is there for whoever owns it
+        // and wants to free it by RCU (see `struct page`), it is not part of the contents that
+        // readers may still use, and nothing else uses it. The callback's code stays until
+        // `rcu_barrier()` in the `drop()` of what had the pages.
         unsafe {
-            bindings::call_rcu(page.byte_add(RCU_HEAD).cast(), Some(free_by_rcu));
+            bindings::call_rcu(page.byte_add(RCU_HEAD).cast(), Some(free_by_rcu::<ORDER>));
         }
     }
 }
 
-impl Drop for OwnedPage {
+impl<const ORDER: u32> Drop for Pages<ORDER> {
+    #[inline]
     fn drop(&mut self) {
-        // SAFETY: Allocated with order 0 and owned by this value.
-        unsafe { bindings::__free_pages(self.0.as_ptr(), 0) };
+        // SAFETY: By the type invariant.
+        unsafe { bindings::free_pages(self.0.as_ptr() as usize, ORDER) };
     }
+}
+
+/// The `struct page` of the page that begins here.
+pub(super) fn page_of(start: NonNull<u8>) -> *mut bindings::page {
+    // SAFETY: The callers have the address from the page allocator, in the direct map, and none of
+    // these pages is compound: so each is its own head.
+    unsafe { kit_bindings::virt_to_head_page(start.as_ptr().cast()) }
 }
 
 /// Where `struct page` has its `rcu_head`: a member of the union that follows the flags.
@@ -118,59 +126,9 @@ const RCU_HEAD: usize = offset_of!(bindings::page, __bindgen_anon_1);
 
 /// # Safety
 ///
-/// `head` must be the `rcu_head` of a page whose ownership was given to
-/// [`OwnedPage::free_after_readers`].
-unsafe extern "C" fn free_by_rcu(head: *mut bindings::callback_head) {
-    // SAFETY: By the function's contract this is a page, not null, and ours.
-    drop(unsafe { OwnedPage(NonNull::new_unchecked(head.byte_sub(RCU_HEAD).cast())) });
-}
-
-/// The contents of a page, mapped for the current task until dropped. Mappings nest: the last one
-/// made goes first.
-///
-/// # Invariants
-///
-/// `address` is the page's contents, [`PAGE_SIZE`] bytes, valid as long as `'a`.
-pub(super) struct Mapped<'a> {
-    address: *mut u8,
-    _page: PhantomData<&'a ()>,
-}
-
-impl Mapped<'_> {
-    /// Maps a page.
-    ///
-    /// # Safety
-    ///
-    /// The page must not be freed during `'a`: it is owned, or the RCU read lock has been held
-    /// since it was looked up.
-    #[inline]
-    pub(super) unsafe fn new(page: *mut bindings::page) -> Self {
-        // SAFETY: The caller promises a page; the mapping is undone in `drop()`, by the same task
-        // as the type is not `Send`.
-        let address = unsafe { bindings::kmap_local_page(page) }.cast();
-        // INVARIANT: As the page stays, so does the address.
-        Self {
-            address,
-            _page: PhantomData,
-        }
-    }
-
-    /// The address `offset` bytes into the page.
-    #[inline]
-    pub(super) fn at(&self, offset: usize) -> *mut u8 {
-        debug_assert!(offset < PAGE_SIZE as usize);
-        self.address.wrapping_add(offset)
-    }
-}
-
-impl Drop for Mapped<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // Without such a mapping the address is the direct map's, and unmapping an empty function.
-        if !cfg!(CONFIG_KMAP_LOCAL) {
-            return;
-        }
-        // SAFETY: Mapped in `new()`.
-        unsafe { bindings::kunmap_local(self.address.cast()) };
-    }
+/// `head` must be the `rcu_head` of the first of some pages whose ownership was given to
+/// [`Pages::free_after_readers`], of the same order.
+unsafe extern "C" fn free_by_rcu<const ORDER: u32>(head: *mut bindings::callback_head) {
+    // SAFETY: By the function's contract these pages are ours, and of this order.
+    unsafe { bindings::__free_pages(head.byte_sub(RCU_HEAD).cast(), ORDER) };
 }

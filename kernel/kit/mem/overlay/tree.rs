@@ -14,8 +14,8 @@ use kernel::{
 };
 
 use super::{
-    block::Block,
     word::{Piece, Word, ALL, PAGE, SECTORS},
+    Block,
 };
 use crate::{compat::rcu_barrier, flag::Flag, mem::bytes};
 
