@@ -87,7 +87,7 @@ fn a_guest_whose_clock_counts_instructions_repeats_its_figures() {
         let least = || -> blockyard_lab::Result<u64> {
             let mut counts = Vec::new();
             for _ in 0..6 {
-                let said = guest.check("gauge copy 4096 20000")?;
+                let said = guest.check("gauge copy 4096 4096 20000")?;
                 let said: serde_json::Value = serde_json::from_str(&said).expect("gauge prints JSON");
                 counts.push(said["copy_ns"].as_u64().expect("a number of instructions"));
             }

@@ -5,10 +5,16 @@
 //!     gauge fill DISK                writes all of the disk once, sequentially
 //!     gauge lifecycle DISK           how long filling a new disk, zeroing it whole and discarding it whole take, and what
 //!                                    memory was taken beside the data
-//!     gauge copy BYTES TIMES         how long memory of this size takes to be copied that often
+//!     gauge scatter DISK             how long filling a new disk page by page, all over the place, and discarding it whole
+//!                                    take, and what memory was taken beside the data
+//!     gauge race DISK                what becomes of sectors that are read, written and discarded at the same time: an error
+//!                                    if one has what no order of these could have left there
+//!     gauge copy BYTES AREA TIMES    how long so many copies of BYTES take, from one place after the other of an area of
+//!                                    AREA bytes
 
 mod disk;
 mod memory;
+mod race;
 
 use std::io;
 use std::path::PathBuf;
@@ -39,10 +45,28 @@ enum Command {
         /// The block device; what it holds is lost
         disk: PathBuf,
     },
+    /// Fill a disk that was never written to page by page, in a scattered order, and discard it
+    Scatter {
+        /// The block device; what it holds is lost
+        disk: PathBuf,
+    },
+    /// Read, write and discard the same sectors at the same time, and check what is read
+    Race {
+        /// The block device; what it holds is lost
+        disk: PathBuf,
+        /// For so long
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Chooses what is done where
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Copy memory
     Copy {
-        /// Bytes of each of the two areas
+        /// Bytes of one copy
         bytes: usize,
+        /// Bytes of what is copied from: as many as a disk has, so that the processor's cache helps neither
+        area: usize,
         /// How often
         times: u32,
     },
@@ -67,11 +91,13 @@ struct Measured {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Fill { disk } => fill(&disk),
-        Command::Lifecycle { disk } => lifecycle(&disk),
-        Command::Copy { bytes, times } => Ok(copy(bytes, times)),
+        Command::Fill { disk } => told(fill(&disk)),
+        Command::Lifecycle { disk } => told(lifecycle(&disk)),
+        Command::Scatter { disk } => told(scatter(&disk)),
+        Command::Race { disk, seconds, seed } => told(race::run(&disk, seconds, seed)),
+        Command::Copy { bytes, area, times } => told(copy(bytes, area, times)),
     };
-    match done.and_then(|measured| Ok(serde_json::to_string(&measured)?)) {
+    match done {
         Ok(line) => {
             println!("{line}");
             ExitCode::SUCCESS
@@ -81,6 +107,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn told(what: io::Result<impl Serialize>) -> io::Result<String> {
+    Ok(serde_json::to_string(&what?)?)
 }
 
 fn fill(path: &std::path::Path) -> io::Result<Measured> {
@@ -107,15 +137,36 @@ fn lifecycle(path: &std::path::Path) -> io::Result<Measured> {
     })
 }
 
-fn copy(bytes: usize, times: u32) -> Measured {
-    let (from, mut to) = (vec![0xa5u8; bytes], vec![0u8; bytes]);
+fn scatter(path: &std::path::Path) -> io::Result<Measured> {
+    let disk = Disk::open(path)?;
+    let before = memory::free()?;
+    let fill = disk.scatter()?;
+    let taken = before - memory::free()?;
+    let discard = disk.discard()?;
+    Ok(Measured {
+        bytes: disk.bytes(),
+        fill_ns: Some(nanos(fill)),
+        discard_ns: Some(nanos(discard)),
+        beside_bytes: Some(taken - disk.bytes() as i64),
+        ..Measured::default()
+    })
+}
+
+fn copy(bytes: usize, area: usize, times: u32) -> io::Result<Measured> {
+    if bytes == 0 || area < bytes {
+        let message = format!("an area of {area} bytes has no place for a copy of {bytes}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let (from, mut to) = (vec![0xa5u8; area], vec![0u8; bytes]);
+    let mut places = from.chunks_exact(bytes).cycle();
     let begun = Instant::now();
     for _ in 0..times {
-        to.copy_from_slice(std::hint::black_box(&from));
+        let Some(place) = places.next() else { break };
+        to.copy_from_slice(std::hint::black_box(place));
         std::hint::black_box(&mut to);
     }
     let took = begun.elapsed();
-    Measured { bytes: bytes as u64, copy_ns: Some(nanos(took)), ..Measured::default() }
+    Ok(Measured { bytes: bytes as u64, copy_ns: Some(nanos(took)), ..Measured::default() })
 }
 
 fn nanos(time: Duration) -> u64 {
