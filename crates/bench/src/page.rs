@@ -5,6 +5,8 @@
 //! is text stays text, beside the plots or under them, so that it can be read on a screen 400 pixels wide; colours follow
 //! the reader's choice of light or dark.
 
+#[cfg(test)]
+mod browser;
 mod history;
 mod plot;
 
@@ -16,7 +18,7 @@ use blockyard_lab::{Kind, Result};
 
 use crate::baseline::Baseline;
 use crate::report::{Comparison, Report, Session, Unit};
-use crate::stats::{Verdict, median};
+use crate::stats::{MAX_SPREAD, Verdict, median};
 use crate::table;
 use crate::target::Outcome;
 use history::History;
@@ -67,12 +69,29 @@ fn head(page: &mut String, report: &Report) -> fmt::Result {
         host.load,
         escape(&host.kernel)
     )?;
-    writeln!(page, "<p>{}.</p>", escape(&table::legend()))?;
+    writeln!(page, "<p>{}</p>", escape(&summary(report)))?;
     writeln!(
         page,
-        "<p><span class=\"key ours\"></span> ours <span class=\"key theirs\"></span> the peer. Thin marks are the pairs, the \
-         bar is the interval, the thick mark the median; dashed is what is to be reached.</p>"
+        "<details><summary>How to read this</summary><p>Ours and the peer took turns in one guest; each turn gives a ratio, above 1 \
+         where ours is better. The thick mark is the median of the ratios, thin marks are the turns. The bar is an interval that \
+         holds the true median nine times in ten; where it is wider than {:.0}% of the median, no number is told. Dashed is what \
+         is to be reached. An arrow says that the ratio is beyond the end of the scale.</p></details>\n\
+         <p><span class=\"key ours\"></span> ours <span class=\"key theirs\"></span> the peer</p>",
+        MAX_SPREAD * 100.0
     )
+}
+
+/// How many targets there were, and what became of them.
+fn summary(report: &Report) -> String {
+    let outcomes: Vec<_> = report.comparisons().filter_map(|(_, c)| Some(c.target?.outcome(c))).collect();
+    let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count();
+    let [reached, missed, open] = [Outcome::Reached, Outcome::Missed, Outcome::Open].map(count);
+    match outcomes.len() {
+        0 => "Nothing in it was to be reached.".into(),
+        all => format!(
+            "Of {all} figures that were to be reached, {reached} are, {missed} are not, of {open} it cannot be told."
+        ),
+    }
 }
 
 fn ratios(page: &mut String, session: &Session) -> fmt::Result {
@@ -114,8 +133,11 @@ fn rows(page: &mut String, (subject, peer): (&str, &str), rows: &[&Comparison]) 
     writeln!(page, "<h3>{} against {}</h3>", escape(subject), escape(peer))?;
     writeln!(
         page,
-        "<p class=\"soft\">From {:.2} on the left to {:.2} on the right, by factors; the line is 1.</p><div class=\"rows\">",
-        scale.low, scale.high
+        "<div class=\"rows\"><div class=\"row head\"><div class=\"name\">workload</div><div class=\"plot scale\">{}</div>\
+         <div class=\"ratio\">ratio</div><div class=\"figures\">{} : {}</div></div>",
+        scale_of(&scale),
+        escape(subject),
+        escape(peer)
     )?;
     for row in rows {
         let (class, ratio) = ratio(row);
@@ -128,10 +150,25 @@ fn rows(page: &mut String, (subject, peer): (&str, &str), rows: &[&Comparison]) 
             interval(row, &scale),
             middle(&row.ours),
             middle(&row.theirs),
-            row.target.map_or(String::new(), |t| format!("; to reach {}", table::wanted(t, row.unit)))
+            note(row)
         )?;
     }
     writeln!(page, "</div>")
+}
+
+/// What stands beside the figures: what is to be reached, or why there is no ratio.
+fn note(row: &Comparison) -> String {
+    match (row.target, &row.caveat) {
+        (Some(target), _) => format!("; to reach {}", table::wanted(target, row.unit)),
+        (None, Some(why)) => format!(" ({})", escape(why)),
+        (None, None) => String::new(),
+    }
+}
+
+/// The labels above the rows' plots. They are text of the page, as the plots are stretched.
+fn scale_of(scale: &Scale) -> String {
+    let label = |(value, at): &(f64, f64)| format!("<span style=\"left:{:.1}%\">{value}</span>", at * 100.0);
+    scale.ticks().iter().map(label).collect()
 }
 
 fn ratio(row: &Comparison) -> (&'static str, String) {
@@ -143,7 +180,9 @@ fn ratio(row: &Comparison) -> (&'static str, String) {
     match &row.ratio {
         Some(ratio) if ratio.verdict == Verdict::Clear => (class, format!("{:.2}", ratio.median)),
         Some(_) => ("open", "unclear".into()),
-        None => ("open", escape(row.caveat.as_deref().unwrap_or("-"))),
+        None => {
+            (if class.is_empty() { "open" } else { class }, if class.is_empty() { "-" } else { class }.into())
+        }
     }
 }
 
@@ -166,20 +205,29 @@ fn latencies(page: &mut String, report: &Report) -> fmt::Result {
 
 fn memory(page: &mut String, report: &Report) -> fmt::Result {
     let found: Vec<_> = report.comparisons().filter(|(_, c)| c.unit == Unit::BytesPerGib).collect();
-    let Some((_, first)) = found.first() else { return Ok(()) };
-    let mut figures = vec![(first.subject.as_str(), median(&first.ours).unwrap_or(0.0))];
-    // By the first clock that measured it.
-    for (_, comparison) in &found {
-        if figures.iter().all(|(name, _)| *name != comparison.peer) {
-            figures.push((&comparison.peer, median(&comparison.theirs).unwrap_or(0.0)));
-        }
+    if found.is_empty() {
+        return Ok(());
     }
     writeln!(page, "<h2>Memory beside the data</h2>")?;
-    writeln!(
-        page,
-        "<p class=\"soft\">For each GiB stored.</p><div class=\"plots\"><figure>{}</figure></div>",
-        bars(&figures)
-    )
+    writeln!(page, "<p class=\"soft\">For each GiB stored.</p><div class=\"plots\">")?;
+    let mut workloads: Vec<_> = found.iter().map(|(_, c)| c.workload.as_str()).collect();
+    workloads.dedup();
+    workloads.sort_unstable();
+    workloads.dedup();
+    for workload in workloads {
+        let of: Vec<_> = found.iter().map(|(_, c)| *c).filter(|c| c.workload == workload).collect();
+        let Some(first) = of.first() else { continue };
+        let mut figures = vec![(first.subject.as_str(), median(&first.ours).unwrap_or(0.0))];
+        // By the first clock that measured it.
+        for comparison in of {
+            if figures.iter().all(|(name, _)| *name != comparison.peer) {
+                figures.push((&comparison.peer, median(&comparison.theirs).unwrap_or(0.0)));
+            }
+        }
+        let caption = if workload == "memory" { "filled in order" } else { "filled page by page, scattered" };
+        writeln!(page, "<figure>{}<figcaption>{caption}</figcaption></figure>", bars(&figures))?;
+    }
+    writeln!(page, "</div>")
 }
 
 /// Text as HTML.
@@ -237,7 +285,7 @@ mod tests {
     fn every_comparison_has_its_row_and_every_curve_its_figure() {
         let report = sample();
         let page = text(&report, &History::default());
-        assert_eq!(page.matches("class=\"row\"").count(), report.comparisons().count());
+        assert_eq!(page.matches("<div class=\"row\">").count(), report.comparisons().count());
         let curves = report.comparisons().filter(|(_, c)| c.latency.is_some()).count();
         assert_eq!(page.matches("<figure>").count(), curves);
         assert!(!page.contains("NaN") && !page.contains("inf"), "a coordinate is no number");

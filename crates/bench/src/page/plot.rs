@@ -37,7 +37,27 @@ impl Scale {
             Some(Target::Ratio { at_least }) if row.ratio.is_some() => Some(at_least),
             _ => None,
         });
-        Self::of(ends.chain(targets).chain([1.0]))
+        let Self { low, high } = Self::of(ends.chain(targets).chain([1.0]));
+        // One ratio of 50 must not push all others into a corner: what is beyond is drawn at the end, as an arrow.
+        Self { low: low.max(1.0 / MOST), high: high.min(MOST) }
+    }
+
+    /// Values that a reader knows, not more than fit, each with where it lies.
+    pub fn ticks(&self) -> Vec<(f64, f64)> {
+        const ALL: [f64; 9] = [0.33, 0.5, 0.75, 0.9, 1.0, 1.1, 1.5, 2.0, 3.0];
+        let mut ticks: Vec<(f64, f64)> = vec![(1.0, self.at(1.0))];
+        for value in ALL.into_iter().filter(|value| self.low <= *value && *value <= self.high) {
+            let at = self.at(value);
+            if ticks.iter().all(|(_, other)| (other - at).abs() > 0.12) {
+                ticks.push((value, at));
+            }
+        }
+        ticks
+    }
+
+    /// Whether a value is so far out that it is drawn at the end.
+    fn is_beyond(&self, value: f64) -> bool {
+        value < self.low || value > self.high
     }
 
     /// Where a value lies, from 0 to 1.
@@ -45,6 +65,9 @@ impl Scale {
         ((value / self.low).ln() / (self.high / self.low).ln()).clamp(0.0, 1.0)
     }
 }
+
+/// Ratios up to this, and down to its inverse, are drawn where they are.
+const MOST: f64 = 3.3;
 
 /// The pairs, the interval and the median of one ratio, as wide as the page gives it.
 pub fn interval(row: &Comparison, scale: &Scale) -> String {
@@ -65,10 +88,16 @@ pub fn interval(row: &Comparison, scale: &Scale) -> String {
             20 - top
         );
     };
+    scale.ticks().iter().for_each(|(value, _)| tick("axis", *value, 0, 1.0));
     tick("one", 1.0, 0, 1.0);
     if let Some(ratio) = &row.ratio {
         if let Some(Target::Ratio { at_least }) = row.target {
             tick("target", at_least, 0, 1.5);
+        }
+        if scale.is_beyond(ratio.median) {
+            let (tip, base) = if ratio.median > 1.0 { (100, 97) } else { (0, 3) };
+            let _ = write!(svg, "<path class=\"beyond\" d=\"M{base} 3L{tip} 10L{base} 17Z\"/>");
+            return svg + "</svg>";
         }
         ratio.pairs.iter().for_each(|pair| tick("ours", *pair, 6, 0.7));
         tick("ours", ratio.median, 2, 3.0);
@@ -86,7 +115,7 @@ pub fn curves(latency: &Latency) -> String {
     const WIDTH: f64 = 340.0;
     const HEIGHT: f64 = 200.0;
     const LEFT: f64 = 48.0;
-    const RIGHT: f64 = 12.0;
+    const RIGHT: f64 = 20.0;
     const TOP: f64 = 10.0;
     const BOTTOM: f64 = 24.0;
     let scale = Scale::of(latency.ours.iter().chain(&latency.theirs).copied());
@@ -155,22 +184,41 @@ pub fn bars(figures: &[(&str, f64)]) -> String {
     svg + "</svg>"
 }
 
-/// Figures of one after the other, joined; what they are relative to is the first.
-pub fn line(values: &[f64]) -> String {
+/// A figure through its states, joined. The lines are at its least and its most.
+pub fn line(states: &[(&str, f64)]) -> String {
     const WIDTH: f64 = 340.0;
-    const HEIGHT: f64 = 90.0;
-    const SIDE: f64 = 10.0;
-    let scale = Scale::of(values.iter().copied());
-    let step = (WIDTH - 2.0 * SIDE) / (values.len().max(2) - 1) as f64;
-    let place = |(at, value): (usize, &f64)| {
-        (SIDE + step * at as f64, HEIGHT - SIDE - (HEIGHT - 2.0 * SIDE) * scale.at(*value))
-    };
-    let places: Vec<_> = values.iter().enumerate().map(place).collect();
+    const HEIGHT: f64 = 100.0;
+    const LEFT: f64 = 56.0;
+    const SIDE: f64 = 12.0;
+    let values = || states.iter().map(|(_, value)| *value);
+    let scale = Scale::of(values());
+    let step = (WIDTH - LEFT - 2.0 * SIDE) / (states.len().max(2) - 1) as f64;
+    let y = |value: f64| HEIGHT - SIDE - (HEIGHT - 2.0 * SIDE) * scale.at(value);
+    let places: Vec<_> =
+        values().enumerate().map(|(at, value)| (LEFT + SIDE + step * at as f64, y(value))).collect();
     let points: Vec<_> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"history\">");
+    let (least, most) =
+        values().fold((f64::INFINITY, 0.0f64), |(least, most), v| (least.min(v), most.max(v)));
+    // Lines that would be on top of each other are one.
+    let ends = [most, least];
+    let ends = if y(least) - y(most) < 14.0 { &ends[..1] } else { &ends[..] };
+    for value in ends.iter().filter(|value| value.is_finite() && **value > 0.0) {
+        let (at, text) = (y(*value), table::figure(Unit::Instructions, *value));
+        let _ = write!(
+            svg,
+            "<path class=\"axis\" d=\"M{LEFT} {at:.1}H{WIDTH}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>",
+            LEFT - 4.0,
+            at + 4.0
+        );
+    }
     let _ = write!(svg, "<polyline class=\"ours\" stroke-width=\"2\" points=\"{}\"/>", points.join(" "));
-    for (x, y) in places {
-        let _ = write!(svg, "<circle class=\"ours\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
+    for ((x, y), (name, value)) in places.into_iter().zip(states) {
+        let title = escape(&format!("{name}: {}", table::figure(Unit::Instructions, *value)));
+        let _ = write!(
+            svg,
+            "<circle class=\"ours\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"><title>{title}</title></circle>"
+        );
     }
     svg + "</svg>"
 }
@@ -191,9 +239,23 @@ mod tests {
     }
 
     #[test]
+    fn one_ratio_far_out_leaves_the_others_their_room() {
+        let row =
+            |ours: f64| Comparison::new(["a", "b", "w"], Unit::IosPerSecond, vec![ours; 5], vec![1.0; 5]);
+        let rows = [row(1.1), row(50.0)];
+        let scale = Scale::of_ratios(&[&rows[0], &rows[1]]);
+        assert!(scale.high < 4.0 && scale.at(1.1) - scale.at(1.0) > 0.05, "{scale:?}");
+        assert!(
+            interval(&rows[1], &scale).contains("beyond") && !interval(&rows[0], &scale).contains("beyond")
+        );
+        let ticks = scale.ticks();
+        assert!(ticks.len() > 2 && ticks.iter().all(|(_, at)| (0.0..=1.0).contains(at)), "{ticks:?}");
+    }
+
+    #[test]
     fn plots_of_nothing_are_drawn_all_the_same() {
         let empty = Latency { percentiles: vec![], ours: vec![], theirs: vec![] };
-        for svg in [curves(&empty), bars(&[]), line(&[]), line(&[1.0]), bars(&[("a", 0.0)])] {
+        for svg in [curves(&empty), bars(&[]), line(&[]), line(&[("a", 1.0)]), bars(&[("a", 0.0)])] {
             assert!(svg.starts_with("<svg") && svg.ends_with("</svg>"));
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         }
