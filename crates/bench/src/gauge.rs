@@ -5,6 +5,8 @@ use blockyard_lab::error::Context;
 use blockyard_lab::{Guest, Kind, Result, programs};
 use serde::Deserialize;
 
+use crate::subject::DISK_MIB;
+
 /// Puts it into the guest.
 pub fn install(guest: &Guest) -> Result<()> {
     guest.push(&programs::ensure()?.gauge(), "/usr/bin/gauge")
@@ -17,7 +19,8 @@ pub struct Lifecycle {
     pub bytes: u64,
     /// The first fill.
     pub fill_ns: u64,
-    /// Zeroing all of it.
+    /// Zeroing all of it; 0 where that was not done.
+    #[serde(default)]
     pub zero_ns: u64,
     /// Discarding all of it.
     pub discard_ns: u64,
@@ -42,16 +45,17 @@ pub fn fill(guest: &Guest, device: &str) -> Result<()> {
     guest.check(&format!("gauge fill {device}")).map(drop)
 }
 
-/// Runs a new disk through its life.
-pub fn lifecycle(guest: &Guest, device: &str) -> Result<Lifecycle> {
-    let said = guest.check(&format!("gauge lifecycle {device}"))?;
+/// Runs a new disk through its life. `way` is how: `lifecycle` or `scatter`.
+pub fn lifecycle(guest: &Guest, way: &str, device: &str) -> Result<Lifecycle> {
+    let said = guest.check(&format!("gauge {way} {device}"))?;
     serde_json::from_str(&said).context(Kind::Guest, || format!("gauge said {said:?}"))
 }
 
-/// Bytes a second at which memory is copied, in blocks of this size.
+/// Bytes a second at which memory is copied, in blocks of this size, out of as much as a disk has.
 pub fn copy_rate(guest: &Guest, block: u32) -> Result<f64> {
-    let times = (256u32 << 20) / block;
-    let said = guest.check(&format!("gauge copy {block} {times}"))?;
+    let area = DISK_MIB << 20;
+    let times = (area / u64::from(block)) as u32;
+    let said = guest.check(&format!("gauge copy {block} {area} {times}"))?;
     let copied: Copied =
         serde_json::from_str(&said).context(Kind::Guest, || format!("gauge said {said:?}"))?;
     Ok(f64::from(block) * f64::from(times) * 1e9 / copied.copy_ns as f64)

@@ -25,11 +25,14 @@ mod plan;
 pub mod report;
 mod rounds;
 mod session;
+mod startup;
 pub mod stats;
 pub mod subject;
 pub mod table;
 pub mod target;
 pub mod workload;
+
+use std::ffi::OsString;
 
 use blockyard_lab::progress::Job;
 use blockyard_lab::{Accel, Kernel, KernelSpec, Result, modules, programs, rootfs};
@@ -47,6 +50,8 @@ pub struct Options {
     pub subjects: Vec<String>,
     /// Names of peers; all if there is none, and of a short run each subject's first.
     pub against: Vec<String>,
+    /// Parts of names of workloads; all workloads if there is none.
+    pub only: Vec<String>,
     /// The clocks; both if there is none.
     pub clocks: Vec<Clock>,
     /// Few workloads, in under a minute.
@@ -55,6 +60,8 @@ pub struct Options {
     pub accel: Accel,
     /// The kernel.
     pub kernel: KernelSpec,
+    /// `blockyard exec` with options that choose that kernel, for measuring the lab itself; without it, that is left out.
+    pub exec: Vec<OsString>,
 }
 
 /// Builds what is missing, boots a guest for each clock, and measures.
@@ -76,9 +83,16 @@ pub fn run(options: &Options) -> Result<Report> {
             Clock::Instructions => "counting instructions",
         });
         job.set_total(plan.steps(*clock));
-        let mut bench = Bench::boot(&kernel, &drivers, accel, options.quick)?;
-        let measured = plan.subjects.iter().try_for_each(|subject| bench.measure(subject, &mut job));
-        sessions.push(bench.finish(measured)?);
+        for (plug, subjects) in plan.guests(*clock) {
+            let mut bench = Bench::boot(&kernel, &drivers, accel, plug, options.quick)?;
+            let measured = subjects
+                .into_iter()
+                .try_for_each(|subject| bench.measure(subject, plan.workloads(subject, *clock), &mut job));
+            sessions.push(bench.finish(measured)?);
+        }
+        if plan.lab && *clock == Clock::Wall && !options.exec.is_empty() {
+            sessions.push(startup::measure(&kernel, options.accel, &options.exec, &mut job)?);
+        }
         job.done();
     }
     Ok(Report { schema: report::SCHEMA.into(), taken, quick: options.quick, source, host, sessions })

@@ -6,7 +6,9 @@ use blockyard_lab::{Error, Kind, Result};
 
 use crate::Options;
 use crate::clock::Clock;
-use crate::subject::{self, Subject};
+use crate::startup;
+use crate::subject::{self, Plug, Subject};
+use crate::workload::Workload;
 
 /// What is measured, by which clocks.
 pub struct Plan {
@@ -14,6 +16,9 @@ pub struct Plan {
     pub subjects: Vec<Subject>,
     /// The clocks.
     pub clocks: Vec<Clock>,
+    /// Whether the lab itself is measured.
+    pub lab: bool,
+    only: Vec<String>,
     quick: bool,
 }
 
@@ -23,22 +28,64 @@ impl Plan {
         let all = subject::all();
         // A module's name may be written with either.
         let wanted: Vec<_> = options.subjects.iter().map(|name| name.replace('-', "_")).collect();
-        known("subject", &wanted, all.iter().map(|s| s.name))?;
+        known("subject", &wanted, all.iter().map(|s| s.name).chain([startup::SUBJECT]))?;
+        let lab = |names: &[String], name| names.is_empty() || names.iter().any(|n| n == name);
+        let lab = lab(&wanted, startup::SUBJECT) && lab(&options.against, startup::PEER) && !options.quick;
         let asked = |s: &Subject| wanted.is_empty() || wanted.iter().any(|name| name == s.name);
         let subjects: Vec<_> = all.into_iter().filter(asked).collect();
-        known("peer", &options.against, subjects.iter().flat_map(|s| s.peers.iter().map(|p| p.name)))?;
+        known(
+            "peer",
+            &options.against,
+            subjects.iter().flat_map(|s| s.peers.iter().map(|p| p.name)).chain(lab.then_some(startup::PEER)),
+        )?;
         let mut subjects: Vec<_> = subjects.into_iter().map(|s| with_peers(s, options)).collect();
         subjects.retain(|subject| !subject.peers.is_empty());
         let clocks = match &options.clocks[..] {
             [] => vec![Clock::Wall, Clock::Instructions],
             clocks => clocks.to_vec(),
         };
-        Ok(Self { subjects, clocks, quick: options.quick })
+        let plan = Self { subjects, clocks, lab, only: options.only.clone(), quick: options.quick };
+        plan.something()?;
+        Ok(plan)
+    }
+
+    /// What is done to a subject by one of the clocks.
+    pub fn workloads(&self, subject: &Subject, clock: Clock) -> Vec<Workload> {
+        let mut workloads = subject.suite.workloads(clock, self.quick);
+        workloads.retain(|workload| self.wants(&workload.to_string()));
+        workloads
+    }
+
+    /// The subjects by the guests that they are measured in: those that plug something in have one each.
+    pub fn guests(&self, clock: Clock) -> Vec<(Option<Plug>, Vec<&Subject>)> {
+        let measured = self.subjects.iter().filter(|subject| !self.workloads(subject, clock).is_empty());
+        let (plugged, plain): (Vec<_>, Vec<_>) = measured.partition(|subject| subject.plug.is_some());
+        let plain = (!plain.is_empty()).then_some((None, plain));
+        plain.into_iter().chain(plugged.into_iter().map(|subject| (subject.plug, vec![subject]))).collect()
+    }
+
+    fn wants(&self, workload: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| workload.contains(part))
+    }
+
+    /// An error if nothing is left to do.
+    fn something(&self) -> Result<()> {
+        if self.lab || self.clocks.iter().any(|clock| self.steps(*clock) > 0) {
+            return Ok(());
+        }
+        let suites = self.subjects.iter().flat_map(|subject| {
+            self.clocks.iter().flat_map(|clock| subject.suite.workloads(*clock, self.quick))
+        });
+        let mut names: Vec<_> = suites.map(|workload| workload.to_string()).collect();
+        names.sort();
+        names.dedup();
+        let message = format!("no workload has {} in its name", self.only.join(" or "));
+        Err(Error::new(Kind::Usage, message).with_help(format!("there are: {}", names.join(", "))))
     }
 
     /// How many workloads that are, by one of the clocks.
     pub fn steps(&self, clock: Clock) -> u64 {
-        self.subjects.iter().map(|s| s.suite.workloads(clock, self.quick).len() as u64).sum()
+        self.subjects.iter().map(|s| self.workloads(s, clock).len() as u64).sum()
     }
 }
 
@@ -102,12 +149,30 @@ mod tests {
     }
 
     #[test]
+    fn workloads_are_chosen_by_parts_of_their_names() {
+        let only = |parts: &[&str]| {
+            let only = parts.iter().map(|part| part.to_string()).collect();
+            Plan::new(&Options { subjects: vec!["simblk".into()], only, ..Options::default() })
+        };
+        let plan = only(&["128k", "lifecycle"]).unwrap();
+        let names: Vec<_> =
+            plan.workloads(&plan.subjects[0], Clock::Wall).iter().map(|w| w.to_string()).collect();
+        assert!(
+            names.contains(&"lifecycle".into()) && names.contains(&"read-128k-psync".into()),
+            "{names:?}"
+        );
+        assert!(names.iter().all(|name| name.contains("128k") || name == "lifecycle"), "{names:?}");
+        let wrong = only(&["129k"]).err().unwrap();
+        assert!(wrong.kind() == Kind::Usage && wrong.help().unwrap().contains("path-read"), "{wrong}");
+    }
+
+    #[test]
     fn unknown_names_are_answered_with_the_known_ones() {
         let error = |subjects, against| plan(subjects, against, false).err().unwrap();
         let wrong = error(&["simblk", "simblkk"], &[]);
         assert!(wrong.kind() == Kind::Usage && wrong.to_string().contains("`simblkk`"), "{wrong}");
-        assert!(wrong.help().unwrap().contains("simblk, dm_hello"));
+        assert!(wrong.help().unwrap().contains("simblk, simblk_path, dm_hello"));
         let wrong = error(&["simblk"], &["dm-linear"]);
-        assert!(wrong.help().unwrap().contains("brd, null_blk, loop"), "{wrong}");
+        assert!(wrong.help().unwrap().contains("brd, null_blk, loop, zram"), "{wrong}");
     }
 }

@@ -233,9 +233,47 @@ impl Report {
         Ok(report)
     }
 
+    /// One report of several, each of which measured a part: of the same sources, on the same machine.
+    pub fn joined(reports: Vec<Self>) -> Result<Self> {
+        let mut reports = reports.into_iter();
+        let first = reports.next().ok_or_else(|| Error::new(Kind::Usage, "there is no report to join"))?;
+        reports.try_fold(first, Self::join)
+    }
+
+    fn join(mut self, other: Self) -> Result<Self> {
+        // How busy a machine was is not what it is.
+        let machine = |host: &Host| Host { load: 0.0, ..host.clone() };
+        if self.source != other.source || machine(&self.host) != machine(&other.host) {
+            let message = "the reports are of different sources or machines, and cannot be one";
+            return Err(Error::new(Kind::Usage, message));
+        }
+        self.taken = self.taken.min(other.taken);
+        self.quick |= other.quick;
+        self.host.load = self.host.load.max(other.host.load);
+        for session in other.sessions {
+            match self.sessions.iter_mut().find(|s| s.clock == session.clock && s.guest == session.guest) {
+                Some(same) => same.extend(session),
+                None => self.sessions.push(session),
+            }
+        }
+        Ok(self)
+    }
+
     /// The comparisons of all sessions, each with its clock.
     pub fn comparisons(&self) -> impl Iterator<Item = (Clock, &Comparison)> {
         self.sessions.iter().flat_map(|s| s.comparisons.iter().map(|c| (s.clock, c)))
+    }
+}
+
+impl Session {
+    /// Adds what another guest, which was just the same, has given.
+    fn extend(&mut self, other: Self) {
+        self.comparisons.extend(other.comparisons);
+        for missing in other.missing {
+            if !self.missing.contains(&missing) {
+                self.missing.push(missing);
+            }
+        }
     }
 }
 
@@ -294,6 +332,21 @@ pub(crate) mod tests {
         let path = dir.path().join("report.json");
         sample().write(&path).unwrap();
         assert_eq!(Report::read(&path).unwrap(), sample());
+    }
+
+    #[test]
+    fn reports_of_parts_are_joined_by_guest() {
+        let mut other = sample();
+        other.host.load = 3.0;
+        other.sessions.remove(0);
+        other.sessions[0].comparisons[0].workload = "randwrite-4k-psync".into();
+        let joined = Report::joined(vec![sample(), other.clone()]).unwrap();
+        let counts: Vec<_> = joined.sessions.iter().map(|session| session.comparisons.len()).collect();
+        assert_eq!((counts, joined.host.load), (vec![1, 2], 3.0));
+        assert_eq!(joined.sessions[1].missing.len(), 1, "what is missing twice is missing");
+        other.source.modified = true;
+        assert_eq!(Report::joined(vec![sample(), other]).unwrap_err().kind(), Kind::Usage);
+        assert!(Report::joined(vec![]).is_err());
     }
 
     #[test]

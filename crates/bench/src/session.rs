@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::fio::{self, Limit, Outcome, Run};
 use crate::report::{Comparison, Missing, Session, Unit};
 use crate::rounds::{ROUNDS, Series};
-use crate::subject::{Contender, Subject};
+use crate::subject::{Contender, Plug, Plugged, Subject};
 use crate::target::target;
 use crate::workload::{Io, PATH_BLOCKS, Pattern, Suite, Workload, path_cost};
 use crate::{facts, gauge, workload};
@@ -25,6 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 /// Bytes that a run under the clock of instructions moves, at most, unless that would be too few I/Os.
 const COUNTED_BYTES: u64 = 16 << 20;
 
+/// One figure of a disk's life.
+type Part = fn(&gauge::Lifecycle) -> f64;
+/// What is told of a disk that is filled from its beginning to its end.
+const LIFECYCLE: [(&str, Part); 4] = [
+    ("first-fill", |life| life.fill_ns as f64),
+    ("zero-full", |life| life.zero_ns as f64),
+    ("discard-full", |life| life.discard_ns as f64),
+    ("memory", gauge::Lifecycle::beside_per_gib),
+];
+/// What is told of one that is filled page by page, all over the place.
+const SCATTER: [(&str, Part); 3] = [
+    ("first-fill-scattered", |life| life.fill_ns as f64),
+    ("discard-scattered", |life| life.discard_ns as f64),
+    ("memory-scattered", gauge::Lifecycle::beside_per_gib),
+];
+
 /// A guest to measure in.
 pub struct Bench {
     guest: Guest,
@@ -33,6 +49,8 @@ pub struct Bench {
     fio: String,
     comparisons: Vec<Comparison>,
     missing: Vec<Missing>,
+    /// After the guest, which uses it.
+    _plugged: Option<Plugged>,
 }
 
 /// What is measured at a time.
@@ -52,20 +70,35 @@ impl Field<'_> {
 
 impl Bench {
     /// Boots a guest with these drivers.
-    pub fn boot(kernel: &Kernel, drivers: &[Module], accel: Accel, quick: bool) -> Result<Self> {
+    pub fn boot(
+        kernel: &Kernel,
+        drivers: &[Module],
+        accel: Accel,
+        plug: Option<Plug>,
+        quick: bool,
+    ) -> Result<Self> {
         let machine = Machine::builder().kernel(kernel).accel(accel).mem_mib(MEMORY_MIB);
         // While a guest under -icount idles, its clock jumps: a task that waits for the root disk seems hung for hours.
         let machine = machine.append("hung_task_timeout_secs=0");
-        let guest = drivers.iter().fold(machine, |machine, driver| machine.driver(driver)).boot()?;
+        let machine = drivers.iter().fold(machine, |machine, driver| machine.driver(driver));
+        let (machine, plugged) = match plug {
+            None => (machine, None),
+            Some(plug) => plug(machine).map(|(machine, plugged)| (machine, Some(plugged)))?,
+        };
+        let guest = machine.boot()?;
+        plugged.iter().try_for_each(|plugged| plugged.name_nodes(&guest))?;
         gauge::install(&guest)?;
         guest.check(&format!("mkdir -p {FOLDER}"))?;
         let clock = Clock::of(guest.accel());
-        Ok(Self { guest, clock, quick, fio: String::new(), comparisons: Vec::new(), missing: Vec::new() })
+        let fio = String::new();
+        Ok(Self { guest, clock, quick, fio, comparisons: Vec::new(), missing: Vec::new(), _plugged: plugged })
     }
 
     /// Measures one subject against its peers.
-    pub fn measure(&mut self, subject: &Subject, job: &mut Job) -> Result<()> {
-        let workloads = subject.suite.workloads(self.clock, self.quick);
+    pub fn measure(&mut self, subject: &Subject, workloads: Vec<Workload>, job: &mut Job) -> Result<()> {
+        if workloads.is_empty() {
+            return Ok(());
+        }
         let Some(contenders) = self.available(subject)? else {
             workloads.iter().for_each(|_| job.step());
             return Ok(());
@@ -126,7 +159,8 @@ impl Bench {
         match workload {
             Workload::Io(io) => self.streams(field, io),
             Workload::Path(pattern) => self.path(field, pattern),
-            Workload::Lifecycle => self.lifecycle(field),
+            Workload::Lifecycle => self.lives(field, "lifecycle", &LIFECYCLE),
+            Workload::Scatter => self.lives(field, "scatter", &SCATTER),
             Workload::Copy(io) => self.copy(field, io),
         }
     }
@@ -240,8 +274,8 @@ impl Bench {
         Ok(())
     }
 
-    /// New disks are filled, zeroed and discarded.
-    fn lifecycle(&self, field: &mut Field<'_>) -> Result<Vec<Comparison>> {
+    /// New disks are filled and discarded, in some way.
+    fn lives(&self, field: &mut Field<'_>, way: &str, parts: &[(&str, Part)]) -> Result<Vec<Comparison>> {
         let unit = match self.clock {
             Clock::Wall => Unit::Nanoseconds,
             Clock::Instructions => Unit::Instructions,
@@ -250,25 +284,19 @@ impl Bench {
         for round in 0..=ROUNDS {
             for (contender, lives) in field.contenders.iter().zip(&mut lives) {
                 self.guest.check(&contender.again())?;
-                let life = gauge::lifecycle(&self.guest, &contender.device)?;
+                let life = gauge::lifecycle(&self.guest, way, &contender.device)?;
                 if round > 0 {
                     lives.push(life);
                 }
             }
         }
         field.full = false;
-        type Part = fn(&gauge::Lifecycle) -> f64;
-        let parts: [(&str, Unit, Part); 4] = [
-            ("first-fill", unit, |life| life.fill_ns as f64),
-            ("zero-full", unit, |life| life.zero_ns as f64),
-            ("discard-full", unit, |life| life.discard_ns as f64),
-            ("memory", Unit::BytesPerGib, gauge::Lifecycle::beside_per_gib),
-        ];
-        let compare = |(name, unit, part): (&str, Unit, Part)| {
+        let compare = |(name, part): &(&str, Part)| {
+            let unit = if name.starts_with("memory") { Unit::BytesPerGib } else { unit };
             let figures = lives.iter().map(|lives| lives.iter().map(part).collect()).collect();
             Series { figures, curves: vec![Vec::new(); lives.len()] }.comparisons(&field.names(), name, unit)
         };
-        Ok(parts.into_iter().flat_map(compare).collect())
+        Ok(parts.iter().flat_map(compare).collect())
     }
 
     /// Ours against a plain copy of memory.

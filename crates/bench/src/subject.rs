@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be measured: each thing of ours with the peers that do the same.
 
+mod backend;
 mod disk;
 mod mapper;
+
+use blockyard_lab::{MachineBuilder, Result};
+
+pub use backend::Plugged;
 
 use crate::workload::Suite;
 
@@ -24,7 +29,12 @@ pub struct Subject {
     pub ours: Contender,
     /// The others. The first one is what a short run compares with.
     pub peers: Vec<Contender>,
+    /// What must be plugged into the machine for it, if anything: then it has a guest of its own.
+    pub plug: Option<Plug>,
 }
+
+/// Adds what a subject needs to a machine; what it gives must be kept for as long as the guest.
+pub type Plug = fn(MachineBuilder) -> Result<(MachineBuilder, Plugged)>;
 
 /// A disk that is measured. Its scripts are lines of shell, each of which must exit with 0.
 #[derive(Debug, Clone)]
@@ -51,7 +61,14 @@ impl Contender {
 
 /// All that can be measured.
 pub fn all() -> Vec<Subject> {
-    vec![disk::simblk(), mapper::hello(), mapper::stripe2(), mapper::snap()]
+    vec![
+        disk::simblk(),
+        disk::simblk_path(),
+        mapper::hello(),
+        mapper::stripe2(),
+        mapper::snap(),
+        backend::vhost_user_blk(),
+    ]
 }
 
 #[cfg(test)]

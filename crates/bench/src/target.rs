@@ -75,6 +75,9 @@ pub fn target(clock: Clock, subject: &str, peer: &str, workload: &str) -> Option
         ("simblk", "brd", Clock::Instructions) if has("path") => ratio(1.0),
         ("simblk", "null_blk", Clock::Wall) if has("4k") && has("j2") => ratio(2.0),
         ("simblk", "memcpy", Clock::Wall) => ratio(0.8),
+        ("lab", "virtme-ng", Clock::Wall) => ratio(4.0),
+        // So that it is as good as the better one of the two, whichever that is.
+        ("blockyard-device", _, Clock::Wall) => ratio(1.0),
         ("dm_hello", "dm-linear", Clock::Instructions) if has("4k") || has("128k") => ratio(0.99),
         ("dm_stripe2", "dm-stripe", Clock::Instructions) if has("4k") || has("128k") => ratio(1.0),
         ("dm_snap", "dm-snapshot", _) if has("4k") || has("128k") => ratio(1.5),

@@ -62,6 +62,8 @@ pub enum Workload {
     Path(Pattern),
     /// A new disk is filled, zeroed and discarded, each of it whole: four comparisons.
     Lifecycle,
+    /// A new disk is filled page by page, in a scattered order, and discarded: three comparisons.
+    Scatter,
     /// Sequential I/O against a plain copy of memory of the same size.
     Copy(Io),
 }
@@ -157,6 +159,7 @@ impl fmt::Display for Workload {
             Self::Io(io) => io.fmt(f),
             Self::Path(pattern) => write!(f, "path-{}", pattern.name()),
             Self::Lifecycle => f.write_str("lifecycle"),
+            Self::Scatter => f.write_str("scatter"),
             Self::Copy(io) => write!(f, "copy-{io}"),
         }
     }
@@ -167,6 +170,10 @@ impl fmt::Display for Workload {
 pub enum Suite {
     /// A disk that holds data.
     Disk,
+    /// A disk that holds data beside one that does not.
+    Path,
+    /// What serves a virtual disk on the host.
+    Backend,
     /// A device-mapper target that passes I/O on.
     Mapping,
     /// A copy-on-write view of a disk.
@@ -184,6 +191,10 @@ impl Suite {
             (Self::Disk, Clock::Wall) if quick => quick_disk(),
             (Self::Disk, Clock::Wall) => disk(),
             (Self::Disk, Clock::Instructions) => disk_instructions(quick),
+            (Self::Backend, Clock::Wall) => backend(quick),
+            // Another process does the work, whose instructions nobody counts.
+            (Self::Backend, Clock::Instructions) => Vec::new(),
+            (Self::Path, _) => ios([RandRead, RandWrite].map(|pattern| Io::new(pattern, 512, Psync))),
             (Self::Mapping, Clock::Wall) => mapping(quick),
             (Self::Mapping, Clock::Instructions) => mapping_instructions(quick),
             (Self::Snapshot, _) => snapshot(quick),
@@ -195,6 +206,9 @@ impl Suite {
     pub fn copies(self, workload: &str) -> bool {
         match self {
             Self::Disk => !workload.starts_with("path-") && !workload.starts_with("discard"),
+            // One of the two does: what that costs is part of the answer.
+            Self::Path => false,
+            Self::Backend => true,
             // The copying is done by the disk below, which is the same.
             Self::Mapping => false,
             // Only what was not written yet is read from below.
@@ -235,7 +249,7 @@ fn disk() -> Vec<Workload> {
         all.push(Io::new(pattern, M1, Psync));
     }
     let copies = [Read, Write].map(|pattern| Workload::Copy(Io::new(pattern, M1, Psync)));
-    ios(all).into_iter().chain(copies).chain([Workload::Lifecycle]).collect()
+    ios(all).into_iter().chain(copies).chain([Workload::Lifecycle, Workload::Scatter]).collect()
 }
 
 /// Copies are in none of these figures but the lifecycle's and those that only our own baseline is compared with.
@@ -247,9 +261,22 @@ fn disk_instructions(quick: bool) -> Vec<Workload> {
     }
     if !quick {
         all.extend(ios([Io::new(Read, K128, Psync), Io::new(Write, K128, Psync)]));
-        all.push(Workload::Lifecycle);
+        all.extend([Workload::Lifecycle, Workload::Scatter]);
     }
     all
+}
+
+fn backend(quick: bool) -> Vec<Workload> {
+    let mut all = vec![Io::new(RandRead, K4, Psync), Io::new(RandWrite, K4, Psync)];
+    if !quick {
+        for pattern in [RandRead, RandWrite] {
+            all.push(Io::new(pattern, K4, Libaio).depth(32));
+            all.push(Io::new(pattern, K4, IoUring).depth(32));
+            all.push(Io::new(pattern, K128, Psync));
+            all.push(Io::new(pattern, K128, Libaio).depth(32));
+        }
+    }
+    ios(all)
 }
 
 fn mapping(quick: bool) -> Vec<Workload> {

@@ -275,18 +275,24 @@ pub struct Test {
 /// `blockyard bench`
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// What to measure: simblk, dm_hello, dm_stripe2, dm_snap; all when none is named
+    /// What to measure: simblk, simblk_path, dm_hello, dm_stripe2, dm_snap, vhost_user_blk, lab; all when none is named
     #[arg(value_name = "NAME")]
     pub subjects: Vec<String>,
     /// Only against these peers, as in --against brd,null_blk; all of them otherwise
     #[arg(long, value_name = "PEER", value_delimiter = ',')]
     pub against: Vec<String>,
+    /// Only workloads with this in their names, as in --only 4k,lifecycle; all of them otherwise
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    pub only: Vec<String>,
     /// Few workloads, each against one peer: under a minute for one subject
     #[arg(long)]
     pub quick: bool,
     /// What to go by; both when it is left out
     #[arg(long, value_enum)]
     pub clock: Option<Clock>,
+    /// Measure nothing: take reports that --json has written, of parts of one and the same, as one (may be repeated)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["subjects", "against", "only", "quick", "clock"])]
+    pub from: Vec<PathBuf>,
     /// Write the report to this file, as benches/schema.json describes it
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

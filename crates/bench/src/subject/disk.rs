@@ -18,8 +18,14 @@ pub fn simblk() -> Subject {
             down: "rmmod simblk".into(),
             device: "/dev/simblk0".into(),
         },
-        peers: vec![brd(1, DISK_MIB), null_blk(), loop_on_tmpfs()],
+        peers: vec![brd(1, DISK_MIB), null_blk(), loop_on_tmpfs(), zram(), scsi_debug()],
+        plug: None,
     }
+}
+
+/// The simulated disk, against disks that keep nothing: what is left of an I/O without its data.
+pub fn simblk_path() -> Subject {
+    Subject { name: "simblk_path", suite: Suite::Path, peers: vec![null_blk_empty(), rnull()], ..simblk() }
 }
 
 /// A test for whether there is such a module.
@@ -40,22 +46,73 @@ pub(super) fn brd(disks: u32, mib: u64) -> Contender {
 
 /// null_blk with memory behind it, which completes inline, as ours does.
 fn null_blk() -> Contender {
+    null_blk_with("null_blk", "1")
+}
+
+/// null_blk that forgets what is written, and leaves alone what is read into.
+fn null_blk_empty() -> Contender {
+    null_blk_with("null_blk-empty", "0")
+}
+
+fn null_blk_with(name: &'static str, memory_backed: &str) -> Contender {
     let folder = "/sys/kernel/config/nullb/nullb_bench";
     let settings = [
-        ("memory_backed", "1".to_owned()),
+        ("memory_backed", memory_backed.to_owned()),
         ("size", DISK_MIB.to_string()),
         ("blocksize", "512".into()),
+        // One for each processor: with a single one, two jobs would wait for each other for no good reason.
+        ("submit_queues", "$(nproc)".into()),
         ("irqmode", "0".into()),
         ("discard", "1".into()),
         ("power", "1".into()),
     ];
     let settings = settings.map(|(name, value)| format!("echo {value} >{folder}/{name}")).join("\n");
     Contender {
-        name: "null_blk",
+        name,
         needs: module("null_blk"),
         up: format!("modprobe null_blk nr_devices=0\nmkdir {folder}\n{settings}"),
         down: format!("rmdir {folder}\nrmmod null_blk"),
         device: "/dev/nullb_bench".into(),
+    }
+}
+
+/// The same in Rust, of upstream.
+fn rnull() -> Contender {
+    let folder = "/sys/kernel/config/rnull/rnull_bench";
+    Contender {
+        name: "rnull",
+        needs: module("rnull_mod"),
+        up: format!(
+            "modprobe rnull_mod\nmkdir {folder}\necho {DISK_MIB} >{folder}/size\necho 512 >{folder}/blocksize\n\
+             echo 0 >{folder}/irqmode\necho 1 >{folder}/power"
+        ),
+        down: format!("echo 0 >{folder}/power\nrmdir {folder}\nrmmod rnull_mod"),
+        device: "/dev/rnull_bench".into(),
+    }
+}
+
+/// Compressed memory. What is measured with cannot be compressed.
+fn zram() -> Contender {
+    Contender {
+        name: "zram",
+        needs: module("zram"),
+        up: format!("modprobe zram num_devices=1\necho {DISK_MIB}M >/sys/block/zram0/disksize"),
+        down: "rmmod zram".into(),
+        device: "/dev/zram0".into(),
+    }
+}
+
+/// A SCSI disk in memory, all of which it has from the beginning on. It completes inline, and discards.
+fn scsi_debug() -> Contender {
+    Contender {
+        name: "scsi_debug",
+        needs: module("scsi_debug"),
+        up: format!(
+            "modprobe scsi_debug dev_size_mb={DISK_MIB} delay=0 lbpu=1 submit_queues=$(nproc)\n\
+             modprobe sd_mod\nudevadm settle --timeout=60"
+        ),
+        down: "rmmod scsi_debug".into(),
+        device: "/dev/sda".into(),
     }
 }
 

@@ -42,7 +42,7 @@ pub fn snap() -> Subject {
 }
 
 fn subject(name: &'static str, suite: Suite, ours: Contender) -> Subject {
-    Subject { name, suite, up: String::new(), down: String::new(), ours, peers: Vec::new() }
+    Subject { name, suite, up: String::new(), down: String::new(), ours, peers: Vec::new(), plug: None }
 }
 
 /// Adds the disks below, filled.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `blockyard bench`: measures, and lays out what came of it.
 
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,6 +9,8 @@ use blockyard_bench::baseline::{Baseline, Change, Check};
 use blockyard_bench::{Clock, Options, Report, page, table};
 use blockyard_lab::error::Context;
 use blockyard_lab::{Error, Kind, Result};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 use super::machine::{accel, spec};
 use crate::args;
@@ -20,7 +23,10 @@ pub fn run(args: &args::Bench) -> Result<ExitCode> {
     for path in [&args.json, &args.html].into_iter().flatten() {
         writable(path)?;
     }
-    let report = blockyard_bench::run(&options(args))?;
+    let report = match &args.from[..] {
+        [] => blockyard_bench::run(&options(args))?,
+        files => Report::joined(files.iter().map(|path| Report::read(path)).collect::<Result<_, _>>()?)?,
+    };
     table::print(&report);
     if let Some(path) = &args.json {
         report.write(path)?;
@@ -43,11 +49,30 @@ fn options(args: &args::Bench) -> Options {
     Options {
         subjects: args.subjects.clone(),
         against: args.against.clone(),
+        only: args.only.clone(),
         clocks: args.clock.map(clock).into_iter().collect(),
         quick: args.quick,
         accel: accel(args.accel),
         kernel: spec(&args.kernel),
+        exec: exec(args),
     }
+}
+
+/// `blockyard exec` for the kernel that these options choose; nothing if we do not know our own name.
+fn exec(args: &args::Bench) -> Vec<OsString> {
+    let Ok(program) = std::env::current_exe() else { return Vec::new() };
+    let args::KernelChoice { profile, series, source, fragments, builtin } = &args.kernel;
+    let mut command: Vec<OsString> = vec![program.into(), "exec".into()];
+    let mut option = |name: &str, value: &OsStr| command.extend([name.into(), value.into()]);
+    let value =
+        |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned()).unwrap_or_default();
+    option("--profile", value(profile.to_possible_value()).as_ref());
+    option("--accel", value(args.accel.to_possible_value()).as_ref());
+    series.iter().for_each(|series| option("--series", series.as_ref()));
+    source.iter().for_each(|source| option("--source", source.as_ref()));
+    fragments.iter().for_each(|fragment| option("--config", fragment.as_ref()));
+    builtin.iter().for_each(|driver| option("--builtin", driver.as_ref()));
+    command
 }
 
 /// Nobody wants to hear of a folder that does not exist after half an hour of measuring.
