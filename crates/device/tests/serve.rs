@@ -17,6 +17,7 @@ use common::Echo;
 use front_end::FrontEnd;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use vm_memory::{Bytes, GuestAddress};
 
 /// A device that is served by a thread of this process.
 struct Served {
@@ -114,6 +115,25 @@ fn a_front_end_that_comes_back_finds_the_disk_as_it_left_it() {
         if connection == 1 {
             assert_eq!(front_end.stop(), 2, "a queue that is stopped tells how far it got");
         }
+    }
+    served.end();
+}
+
+/// A driver that resets the device and takes it again, as a reboot or a reload does: the connection stays.
+#[test]
+fn a_queue_that_was_stopped_starts_anew() {
+    let mut served = Served::new(make("blk,size=1M"));
+    let (memory, mut driver) = guest(16);
+    let mut front_end = FrontEnd::connect(&served.socket(), &driver, &memory);
+    for round in 0..20_u16 {
+        for i in 0..round {
+            exchange(&front_end, &mut driver, &write(i.into(), round as u8));
+        }
+        assert_eq!(front_end.stop(), round);
+        // The rings of the driver that comes next are empty.
+        driver = Driver::new(memory.clone(), 16, true);
+        memory.write_slice(&[0; 0xf_f000], GuestAddress(0x1000)).unwrap();
+        front_end.start(&driver, &memory);
     }
     served.end();
 }

@@ -12,6 +12,8 @@ use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
 use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
+/// What this driver knows: version 1, indirect tables, event indices, and the protocol's features.
+const RINGS: u64 = 1 << 32 | 1 << 29 | 1 << 28 | PROTOCOL_FEATURES;
 /// `VHOST_USER_F_PROTOCOL_FEATURES`.
 const PROTOCOL_FEATURES: u64 = 1 << 30;
 const LIMIT: Duration = Duration::from_secs(20);
@@ -28,7 +30,7 @@ impl FrontEnd {
     pub fn connect(socket: &Path, driver: &Driver, memory: &MemoryHold) -> Self {
         let mut frontend = connect(socket);
         frontend.set_owner().unwrap();
-        let features = frontend.get_features().unwrap();
+        let features = frontend.get_features().unwrap() & RINGS;
         frontend.set_features(features).unwrap();
         let wanted = VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::MQ;
         assert!(frontend.get_protocol_features().unwrap().contains(wanted));
@@ -39,14 +41,21 @@ impl FrontEnd {
             .map(|region| VhostUserMemoryRegionInfo::from_guest_region(region).unwrap())
             .collect();
         frontend.set_mem_table(&regions).unwrap();
-        let (kick, call) = (EventFd::new(EFD_NONBLOCK).unwrap(), EventFd::new(EFD_NONBLOCK).unwrap());
+        let event = || EventFd::new(EFD_NONBLOCK).unwrap();
+        let mut front_end = Self { frontend, kick: event(), call: event() };
+        front_end.start(driver, memory);
+        front_end
+    }
+
+    /// Starts the queue, for the first time or after a [`stop`](Self::stop).
+    pub fn start(&mut self, driver: &Driver, memory: &MemoryHold) {
+        let frontend = &mut self.frontend;
         frontend.set_vring_num(0, driver.size()).unwrap();
         frontend.set_vring_base(0, driver.used_idx()).unwrap();
         frontend.set_vring_addr(0, &ring(driver, memory)).unwrap();
-        frontend.set_vring_call(0, &call).unwrap();
-        frontend.set_vring_kick(0, &kick).unwrap();
+        frontend.set_vring_kick(0, &self.kick).unwrap();
+        frontend.set_vring_call(0, &self.call).unwrap();
         frontend.set_vring_enable(0, true).unwrap();
-        Self { frontend, kick, call }
     }
 
     /// Tells the device of new chains.
