@@ -149,3 +149,28 @@ fn a_backend_that_is_killed_under_load_loses_nothing() {
         Ok(())
     });
 }
+
+/// Plugged in, put under load, pulled out under it.
+#[test]
+fn a_disk_that_is_pulled_out_under_load_is_gone() {
+    run(machine().cpus(2).expect_device(Device::new("blk,size=64M,queues=2")), |guest| {
+        for _ in 0..3 {
+            let name = guest.attach_device(Device::new("blk,size=64M,queues=2"))?;
+            let node = sh(guest, &format!("udevadm settle; ls {}/block", guest.device(&name)?.sysfs()?))?;
+            let job =
+                "--rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=32 --time_based --runtime=60";
+            sh(
+                guest,
+                &format!(
+                    "fio --name=l --filename=/dev/{} {job} >/tmp/fio.log 2>&1 & echo $! >/tmp/fio.pid; \
+                     until [ $(awk '{{print $5}}' /sys/block/{}/stat) -gt 200 ]; do kill -0 $(cat /tmp/fio.pid); sleep 0.05; done",
+                    node.trim(),
+                    node.trim()
+                ),
+            )?;
+            guest.detach_device(&name)?;
+            sh(guest, "tail -f /dev/null --pid=$(cat /tmp/fio.pid)")?;
+        }
+        Ok(())
+    });
+}
