@@ -87,9 +87,9 @@ fn summary(report: &Report) -> String {
     let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count();
     let [reached, missed, open] = [Outcome::Reached, Outcome::Missed, Outcome::Open].map(count);
     match outcomes.len() {
-        0 => "Nothing in it was to be reached.".into(),
+        0 => "No figure here has something to reach.".into(),
         all => format!(
-            "Of {all} figures that were to be reached, {reached} are, {missed} are not, of {open} it cannot be told."
+            "{all} of these figures have something to reach: {reached} reached, {missed} missed, {open} too close or too wide to tell."
         ),
     }
 }
@@ -178,7 +178,7 @@ fn ratio(row: &Comparison) -> (&'static str, String) {
         Some(Outcome::Open) | None => "",
     };
     match &row.ratio {
-        Some(ratio) if ratio.verdict == Verdict::Clear => (class, format!("{:.2}", ratio.median)),
+        Some(ratio) if ratio.verdict == Verdict::Clear => (class, table::ratio_text(ratio.median)),
         Some(_) => ("open", "unclear".into()),
         None => {
             (if class.is_empty() { "open" } else { class }, if class.is_empty() { "-" } else { class }.into())

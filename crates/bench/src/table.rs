@@ -73,7 +73,7 @@ fn row(comparison: &Comparison) -> String {
         None => ("-".into(), String::new()),
         Some(r) => {
             let ratio = match r.verdict {
-                Verdict::Clear => format!("{:.2}", r.median),
+                Verdict::Clear => ratio_text(r.median),
                 Verdict::TooWide => "unclear".into(),
             };
             (ratio, format!("{:.2} .. {:.2}", r.low, r.high))
@@ -81,6 +81,11 @@ fn row(comparison: &Comparison) -> String {
     };
     let target = comparison.target.map(|t| reached(t, comparison)).unwrap_or_default();
     format!("    {:<30} {ours:>12} {theirs:>12} {ratio:>7}  {interval:<13} {target}", comparison.workload)
+}
+
+/// A ratio: near 1, where a percent decides, with a digit more.
+pub fn ratio_text(ratio: f64) -> String {
+    if (0.9..1.1).contains(&ratio) { format!("{ratio:.3}") } else { format!("{ratio:.2}") }
 }
 
 fn reached(target: Target, comparison: &Comparison) -> String {
@@ -180,5 +185,6 @@ mod tests {
         assert_eq!(figure(Unit::InstructionsPerIo, 4342.3), "4342");
         assert_eq!(figure(Unit::BytesPerGib, 2.0 * 1048576.0), "2.00 MiB");
         assert_eq!(figure(Unit::BytesPerGib, -10.0), "-10 B");
+        assert_eq!([0.9963, 1.0, 1.234, 46.22].map(ratio_text), ["0.996", "1.000", "1.23", "46.22"]);
     }
 }
