@@ -13,6 +13,7 @@
 mod command;
 mod console;
 mod devices;
+mod drives;
 mod files;
 mod hotplug;
 mod log;
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use command::{Command, Output, Running, Status, To};
 pub use console::Left;
 pub use devices::Backend;
+pub use drives::Reached;
 pub use session::Session;
 pub use verdict::Report;
 pub use visit::Visit;
