@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`DiskBuilder::build`] | the disk appears, its partitions are scanned, it may be opened |
 //! | [`Disk::retire`] | succeeds only if nobody has it open, and from then on nobody can open it |
-//! | dropping the [`Disk`] | [`Operations::dying`]; if it is open all I/O fails from now on, or dirty pages are written first ([`Operations::KEEPS_DATA`]); then the disk goes |
+//! | dropping the [`Disk`] | [`Operations::dying`]; if it is open dirty pages are written, if they will be kept ([`Operations::KEEPS_DATA`]), and all I/O fails from now on; then the disk goes |
 //! | the last file is closed | the driver's data for the disk is dropped |
 //!
 //! Whether the disk is open is one number, with a mark for "dying" in the same word: opening adds

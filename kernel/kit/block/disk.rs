@@ -11,7 +11,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{Atomic, Full, Relaxed},
-        Arc,
+        rcu, Arc,
     },
     task::Task,
     types::ForeignOwnable,
@@ -219,6 +219,39 @@ impl<T: Operations> Disk<T> {
 }
 
 impl<T: Operations> Disk<T> {
+    /// Has file systems and the page cache write what is dirty, and file systems shut down.
+    ///
+    /// That is what `del_gendisk()` does by itself, when it is too late: it leaves no moment
+    /// between writing and the disk being empty in which reads could be told of an error
+    /// ([`Self::fail_all`]).
+    ///
+    /// # Safety
+    ///
+    /// `disk` must be added, and not removed.
+    unsafe fn write_back(disk: *mut bindings::gendisk) {
+        /// Any entry (`XA_PRESENT`, whose cast bindgen cannot translate).
+        const PRESENT: bindings::xa_mark_t = 8;
+        let mut index = 0;
+        let mut reading = rcu::read_lock();
+        // SAFETY: By the function's contract; a part that is found stays under the RCU read lock,
+        // and for as long as there is a reference to it, which is given up here.
+        unsafe {
+            let parts = &raw mut (*disk).part_tbl;
+            let mut part = bindings::xa_find(parts, &mut index, c_ulong::MAX, PRESENT);
+            while !part.is_null() {
+                let device = &raw mut (*part.cast::<bindings::block_device>()).bd_device;
+                if !bindings::kobject_get_unless_zero(&raw mut (*device).kobj).is_null() {
+                    drop(reading);
+                    bindings::bdev_mark_dead(part.cast(), false);
+                    bindings::put_device(device);
+                    reading = rcu::read_lock();
+                }
+                part = bindings::xa_find_after(parts, &mut index, c_ulong::MAX, PRESENT);
+            }
+        }
+        drop(reading);
+    }
+
     /// Makes all I/O fail from now on, and tells file systems. Nobody who has it open can keep us.
     ///
     /// The block layer makes a dead disk empty, so that a read is at its end, which programs take
@@ -255,12 +288,15 @@ impl<T: Operations> Drop for Disk<T> {
         let disk = self.disk.as_ptr();
         // SAFETY: By the type invariant the disk is valid, and a disk always has its first part.
         let sectors = unsafe { (*(*disk).part0).bd_nr_sectors };
-        if openers > 0 && !T::KEEPS_DATA {
+        if openers > 0 {
             // SAFETY: By the type invariant the disk was added, and not removed yet.
-            unsafe { Self::fail_all(disk) };
+            unsafe {
+                if T::KEEPS_DATA {
+                    Self::write_back(disk);
+                }
+                Self::fail_all(disk);
+            }
         }
-        // Of a disk that is not dead, this has dirty pages written first, and file systems shut
-        // down.
         // SAFETY: As above, in process context. After this no `submit_bio` is running, and none
         // will.
         unsafe { bindings::del_gendisk(disk) };

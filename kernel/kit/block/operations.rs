@@ -30,8 +30,8 @@ pub trait Operations: Sized + 'static {
     /// the last file on it closed.
     type Data: ForeignOwnable + Send + Sync;
 
-    /// Whether what is written outlives the disk. Then a disk that goes while it is open has dirty
-    /// pages written first; else they are dropped, and I/O fails from the beginning.
+    /// Whether what is written outlives the disk. Then of a disk that goes while it is open dirty
+    /// pages are written first; else they are dropped.
     const KEEPS_DATA: bool = false;
 
     /// Whether the driver copies from and to the memory of bios, so that it does not care in how
