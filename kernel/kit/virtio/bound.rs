@@ -19,7 +19,7 @@ use kit_bindings as virtio;
 
 use super::{
     link::{AnyQueue, Connection, Watch},
-    Device, Driver, Setup,
+    CpuMap, Device, Driver, Setup,
 };
 use crate::{
     delayed::{Delayed, Expired},
@@ -42,6 +42,9 @@ pub(super) struct Bound<T: Driver> {
     changed: Flag,
     /// The core has given up on a queue.
     broken: Flag,
+    /// Which queue each CPU is to use, once the virtqueues are found.
+    #[pin]
+    cpus: Mutex<Option<CpuMap>>,
     /// Whether the queues are stopped.
     #[pin]
     stopped: Mutex<bool>,
@@ -84,8 +87,9 @@ impl<T: Driver> Bound<T> {
             T::start(kept.driver.as_arc_borrow(), &kept.device()).inspect_err(|_| Self::end(kept))
         });
         if started.is_err() {
-            // SAFETY: From `into_foreign()`. There is no virtqueue, so no callback, and nobody has
-            // a reference.
+            // SAFETY: From `into_foreign()`. There is no virtqueue: either the core has found none,
+            // and has then freed the interrupts that it had asked for, which waits for handlers;
+            // or `end()` has deleted them. So no callback comes or runs, and nobody has a reference.
             unsafe { Self::forget(device) };
         }
         started
@@ -103,6 +107,7 @@ impl<T: Driver> Bound<T> {
             driver,
             changed: Flag::new(false),
             broken: Flag::new(false),
+            cpus <- new_mutex!(None, "Bound::cpus"),
             stopped <- new_mutex!(false, "Bound::stopped"),
         });
         let class = (static_lock_class!(), static_lock_class!());
@@ -144,15 +149,38 @@ impl<T: Driver> Bound<T> {
         }
     }
 
+    /// See [`Device::cpu_map`].
+    ///
+    /// # Safety
+    ///
+    /// `device` must be bound, or being bound, to a driver that is a registration of this type.
+    pub(super) unsafe fn cpu_map(device: NonNull<virtio::virtio_device>) -> Result<CpuMap> {
+        // SAFETY: By the function's contract; while a device is bound `priv` is null or points to
+        // what is kept.
+        let kept = unsafe { (*device.as_ptr()).priv_.cast::<Kept<T>>().as_ref() };
+        let cpus = kept.ok_or(EINVAL)?.cpus.lock();
+        cpus.as_ref().ok_or(EINVAL)?.try_clone()
+    }
+
     /// The device, for the driver.
     fn device(&self) -> Device<'_, T> {
         // SAFETY: By the type invariant.
         unsafe { Device::new(self.device) }
     }
 
-    /// Finds the virtqueues, connects the queues to them, and tells the device that all is ready.
+    /// Finds the virtqueues, connects the queues to them, and tells the device that all is ready. If
+    /// that fails, there are none.
     fn connect(kept: &Kept<T>) -> Result {
         let virtqueues = kept.find()?;
+        Self::connect_to(kept, virtqueues).inspect_err(|_| Self::end(kept))
+    }
+
+    /// As [`Self::connect`], with virtqueues that are left to the caller if it fails.
+    fn connect_to(kept: &Kept<T>, virtqueues: KVec<*mut virtio::virtqueue>) -> Result {
+        if T::PER_CPU {
+            // SAFETY: They were found, as many as there are queues.
+            *kept.cpus.lock() = Some(unsafe { CpuMap::of(kept.device, kept.queues.len())? });
+        }
         let watch: NonNull<dyn Watch> = NonNull::from(kept);
         let device = kept.device.as_ptr();
         // SAFETY: By the type invariant.

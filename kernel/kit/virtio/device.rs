@@ -6,17 +6,11 @@
 
 use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
 
-use kernel::{
-    cpu::{nr_cpu_ids, CpuId},
-    cpumask::Cpumask,
-    device, fmt,
-    prelude::*,
-    str::CString,
-    sync::Arc,
-};
+use kernel::{device, fmt, prelude::*, str::CString, sync::Arc};
 use kit_bindings as virtio;
 
 use super::{
+    bound::Bound,
     link::AnyQueue,
     Config,
     CpuMap,
@@ -89,30 +83,15 @@ impl<'a, T: Driver> Device<'a, T> {
         Config::new(self)
     }
 
-    /// Which of the first `queues` queues each CPU is to use: the one whose interrupt it gets, if
-    /// the transport has spread these ([`Driver::PER_CPU`]). For [`Driver::start`] and later.
+    /// Which queue each CPU is to use: the one whose interrupt it gets, where the transport has
+    /// spread these.
+    ///
+    /// `EINVAL` for a driver whose queues are not alike ([`Driver::PER_CPU`]), and before
+    /// [`Driver::start`].
     #[doc(alias = "get_vq_affinity")]
-    pub fn cpu_map(&self, queues: usize) -> Result<CpuMap> {
-        let mut map = CpuMap::new(nr_cpu_ids() as usize, queues)?;
-        // SAFETY: By the type invariant; the transport's table lives as long.
-        let Some(affinity) = (unsafe { (*(*self.as_ptr()).config).get_vq_affinity }) else {
-            return Ok(map);
-        };
-        for queue in 0..queues {
-            // SAFETY: By the type invariant.
-            let mask = unsafe { affinity(self.as_ptr(), queue as c_int) };
-            if mask.is_null() {
-                continue;
-            }
-            // SAFETY: The mask is the interrupt's, which is there as long as the virtqueues are.
-            let mask = unsafe { Cpumask::from_raw(mask.cast()) };
-            for cpu in 0..nr_cpu_ids() {
-                if CpuId::from_u32(cpu).is_some_and(|id| mask.test(id)) {
-                    map.set(cpu as usize, queue);
-                }
-            }
-        }
-        Ok(map)
+    pub fn cpu_map(&self) -> Result<CpuMap> {
+        // SAFETY: By the type invariant.
+        unsafe { Bound::<T>::cpu_map(self.raw) }
     }
 }
 
