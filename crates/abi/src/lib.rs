@@ -25,4 +25,5 @@ pub mod chardev_ioctl;
 pub mod command;
 pub mod ioctl;
 pub mod simblk;
+pub mod virtio_blk;
 pub mod virtio_hello;

@@ -28,6 +28,8 @@
 //! | a time of the kernel log, `[    1.742961]` | any such time |
 //! | every other line | what the command prints, standard output and standard error as they come |
 //!
+//! The guest has a spare disk, `/dev/vda` of 64 MiB, for pages that need a device to drive.
+//!
 //! Between two commands udev settles, as it has when a person types. A command that is run on the reader's own machine
 //! belongs into a block of another language (`sh`), and is not run here.
 
@@ -39,6 +41,9 @@ mod pattern;
 mod rewrite;
 mod shelf;
 mod shell;
+
+/// Bytes of the spare disk of a page's guest.
+pub const SPARE: u64 = 64 << 20;
 
 pub use check::{problems, without_page};
 pub use console::Entry;

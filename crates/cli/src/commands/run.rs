@@ -4,7 +4,8 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use blockyard_lab::{Kernel, Machine, Result, modules, programs, rootfs};
+use blockyard_book::SPARE;
+use blockyard_lab::{Disk, Kernel, Machine, Result, modules, programs, rootfs};
 
 use super::machine::{accel, spec};
 use crate::args;
@@ -16,7 +17,7 @@ pub fn run(args: &args::Run) -> Result<ExitCode> {
     let drivers = modules::Build::new(&kernel).run()?;
     programs::ensure()?;
     rootfs::ensure()?;
-    let machine = Machine::builder().kernel(&kernel).accel(accel(args.accel));
+    let machine = Machine::builder().kernel(&kernel).accel(accel(args.accel)).disk(Disk::size(SPARE));
     let machine = drivers.iter().fold(machine, |machine, driver| machine.driver(driver));
 
     anstream::println!("Blockyard: a disk driver in Rust, in a kernel of our own, doing real I/O");

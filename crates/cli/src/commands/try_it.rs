@@ -5,9 +5,9 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use blockyard_book::{Answer, Audience, Book, Entry, Page, matches, play};
+use blockyard_book::{Answer, Audience, Book, Entry, Page, SPARE, matches, play};
 use blockyard_lab::guest::Left;
-use blockyard_lab::{Error, Guest, Kind, Result};
+use blockyard_lab::{Disk, Error, Guest, Kind, Result};
 
 use super::machine::prepare;
 use crate::args;
@@ -24,7 +24,7 @@ pub fn run(args: &args::Try) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let page = book.example(name)?;
-    let guest = prepare(&args.machine)?.boot()?;
+    let guest = prepare(&args.machine)?.disk(Disk::size(SPARE)).boot()?;
     anstream::println!("{NAME}{}{NAME:#}: {}", page.name(), page.about);
     let mut show = Show { page, wrong: None };
     play(&guest, &page.entries, &mut show)?;

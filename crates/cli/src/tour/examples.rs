@@ -109,6 +109,15 @@ const EXAMPLES: &[Example] = &[
         answer: "data pages",
         unload: "dmsetup remove view && rmmod simblk dm_snap",
     },
+    Example {
+        name: "virtio_simblk",
+        load: "modprobe virtio_simblk && device=$(basename $(readlink -f /sys/block/vda/device)) && \
+               echo $device >/sys/bus/virtio/drivers/virtio_blk/unbind && \
+               echo $device >/sys/bus/virtio/drivers/virtio_simblk/bind",
+        command: "dd if=/tmp/random of=/dev/vsim0 bs=4k oflag=direct; lsblk -o NAME,SIZE /dev/vsim0",
+        answer: "64M",
+        unload: "modprobe -r virtio_simblk",
+    },
 ];
 
 /// Every example in turn.
