@@ -49,6 +49,8 @@ pub enum Command {
     Exec(Exec),
     /// Copy files into and out of a running guest
     Cp(Cp),
+    /// Serve a virtio device over vhost-user, to any QEMU
+    Device(Device),
     /// List the guests that run
     Ps(Ps),
     /// End guests that run
@@ -139,6 +141,10 @@ pub struct MachineChoice {
     /// A disk: a size such as 64M (empty, gone with the guest) or an image file; serials are disk0, disk1, ...
     #[arg(long = "disk", value_name = "SIZE|FILE")]
     pub disks: Vec<String>,
+    /// A virtio device that a program of its own serves: hello, blk,size=64M, ... (may be repeated). `device --help` lists
+    /// the types
+    #[arg(long = "device", value_name = "TYPE[,OPT=..]")]
+    pub devices: Vec<String>,
     /// Memory in MiB, or with a suffix: 512M, 2G
     #[arg(long, value_name = "SIZE", default_value = "1G")]
     pub mem: String,
@@ -189,7 +195,7 @@ pub struct Exec {
     #[command(flatten)]
     pub machine: MachineChoice,
     /// Run in this guest, which runs already, instead of booting one
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["disks", "net", "modules", "append"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["disks", "devices", "net", "modules", "append"])]
     pub guest: Option<String>,
     /// Files to put into the guest's working directory first (may be repeated)
     #[arg(long = "in", value_name = "FILE")]
@@ -208,6 +214,24 @@ pub struct Cp {
     /// What to copy, then where to; a path in a guest is NAME:PATH
     #[arg(required = true, num_args = 2.., value_name = "PATH")]
     pub paths: Vec<String>,
+}
+
+/// `blockyard device`
+#[derive(Debug, Args)]
+#[command(after_help = blockyard_device::spec::help())]
+pub struct Device {
+    /// The device, as TYPE[,OPTION=VALUE..]; a doubled comma in a value is a comma
+    #[arg(value_name = "TYPE[,OPT=..]")]
+    pub spec: String,
+    /// Where QEMU connects; the socket is this user's alone, and removed at the end
+    #[arg(long, value_name = "PATH")]
+    pub socket: PathBuf,
+    /// Trace requests, descriptor by descriptor, to this file or to stderr
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub trace: Option<Option<PathBuf>>,
+    /// How many requests are traced, from the first on
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "trace")]
+    pub trace_requests: u64,
 }
 
 /// `blockyard ps`

@@ -38,6 +38,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Boot(args) => commands::boot::run(&args),
         Command::Exec(args) => commands::exec::run(&args),
         Command::Cp(args) => commands::cp::run(&args),
+        Command::Device(args) => commands::device::run(args),
         Command::Ps(args) => commands::guests::ps(&args),
         Command::Stop(args) => commands::guests::stop(&args),
     }
@@ -47,8 +48,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
 fn log_to_stderr(verbose: u8) {
     let default = match verbose {
         0 => "warn",
-        1 => "blockyard_lab=info,blockyard=info",
-        _ => "blockyard_lab=debug,blockyard=debug",
+        1 => "blockyard_lab=info,blockyard_device=info,blockyard=info",
+        _ => "blockyard_lab=debug,blockyard_device=debug,blockyard=debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()

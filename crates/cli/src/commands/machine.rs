@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use blockyard_lab::{
-    Accel, Disk, Error, Kernel, KernelSpec, Kind, Machine, MachineBuilder, Profile, Result, modules,
+    Accel, Device, Disk, Error, Kernel, KernelSpec, Kind, Machine, MachineBuilder, Profile, Result, modules,
 };
 
+use super::device;
 use crate::args;
 
 /// The kernel that the flags name.
@@ -41,6 +42,9 @@ pub fn prepare(choice: &args::MachineChoice) -> Result<MachineBuilder> {
     }
     for (index, text) in choice.disks.iter().enumerate() {
         machine = machine.disk(disk(text)?.serial(format!("disk{index}")));
+    }
+    for text in &choice.devices {
+        machine = machine.device(Device::new(device::parse(text)?.to_string()));
     }
     for text in &choice.net {
         machine = network(machine, text)?;

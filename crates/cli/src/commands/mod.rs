@@ -5,6 +5,7 @@ pub mod bench;
 pub mod boot;
 pub mod build;
 pub mod cp;
+pub mod device;
 pub mod doctor;
 pub mod exec;
 pub mod guests;
