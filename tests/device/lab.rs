@@ -4,12 +4,10 @@
 use std::path::Path;
 
 use blockyard_lab::vhost_user::Shape;
-use blockyard_lab::{Device, Guest, Kind, Machine, MachineBuilder};
-use blockyard_tests::{kernel, run};
+use blockyard_lab::{Device, Guest, Kind};
+use blockyard_tests::run;
 
-fn machine() -> MachineBuilder {
-    Machine::builder().kernel(kernel())
-}
+use crate::machine;
 
 /// A disk in QEMU's storage daemon; nothing if this system has none.
 fn disk(image: &Path) -> Option<Device> {
