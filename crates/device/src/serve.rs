@@ -18,7 +18,7 @@ mod stop;
 
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use vhost::vhost_user::{Error as ProtocolError, Listener};
@@ -55,10 +55,18 @@ pub struct ServeOptions {
 pub fn run(spec: &DeviceSpec, options: &ServeOptions) -> Result<()> {
     let device = spec.make()?;
     let stop = Stop::new()?;
+    // Before the socket is there: whoever sees that may send a signal at once, and it must not be lost.
+    let report: Arc<OnceLock<Box<dyn Fn() -> Vec<Figure> + Send + Sync>>> = Arc::default();
+    let asked = report.clone();
+    let tell = move || {
+        if let Some(report) = asked.get() {
+            eprintln!("{}", metrics::line(&report()));
+        }
+    };
+    let _listening = Listening::new(stop.clone(), tell).map_err(Error::system("cannot take signals"))?;
     let server = Server::new(device, options)?;
-    let report = server.reporter();
-    let _listening = Listening::new(stop.clone(), move || eprintln!("{}", metrics::line(&report())))
-        .map_err(Error::system("cannot take signals"))?;
+    // It is set once, here.
+    let _ = report.set(Box::new(server.reporter()));
     server.serve(&stop)
 }
 
@@ -87,7 +95,7 @@ impl Server {
     }
 
     /// What was counted so far, whenever it is called.
-    pub fn reporter(&self) -> impl Fn() -> Vec<Figure> + Send + 'static {
+    pub fn reporter(&self) -> impl Fn() -> Vec<Figure> + Send + Sync + 'static {
         let (device, counters) = (self.device.clone(), self.counters.clone());
         move || {
             let queues = counters.iter().enumerate().flat_map(|(queue, counters)| counters.figures(queue));
