@@ -51,12 +51,15 @@ pub struct ServeOptions {
     pub trace: Option<TraceOptions>,
 }
 
+/// What was counted so far, whenever it is asked.
+type Report = Box<dyn Fn() -> Vec<Figure> + Send + Sync>;
+
 /// Makes the device of a description and serves it until SIGINT or SIGTERM. SIGUSR1 prints what was counted to stderr.
 pub fn run(spec: &DeviceSpec, options: &ServeOptions) -> Result<()> {
     let device = spec.make()?;
     let stop = Stop::new()?;
     // Before the socket is there: whoever sees that may send a signal at once, and it must not be lost.
-    let report: Arc<OnceLock<Box<dyn Fn() -> Vec<Figure> + Send + Sync>>> = Arc::default();
+    let report: Arc<OnceLock<Report>> = Arc::default();
     let asked = report.clone();
     let tell = move || {
         if let Some(report) = asked.get() {
