@@ -150,6 +150,29 @@ fn a_backend_that_is_killed_under_load_loses_nothing() {
     });
 }
 
+/// The driver lets go of the device and takes it again: queues stop, are given back, and start anew.
+#[test]
+fn a_driver_that_is_unbound_and_bound_finds_its_disk() {
+    run(machine().cpus(2).device(Device::new("blk,size=64M,queues=2")), |guest| {
+        sh(guest, "udevadm settle; dd if=/dev/urandom of=/tmp/random bs=1M count=8 status=none")?;
+        sh(guest, "dd if=/tmp/random of=/dev/vda bs=1M oflag=direct status=none")?;
+        let sysfs = guest.device("blk0")?.sysfs()?;
+        for _ in 0..5 {
+            sh(
+                guest,
+                &format!(
+                    "d=$(basename {sysfs}); cd /sys/bus/virtio/drivers/virtio_blk; \
+                     dd if=/dev/vda of=/dev/null bs=4k iflag=direct status=none 2>/dev/null & \
+                     echo $d >unbind; wait; ! test -e {sysfs}/block; echo $d >bind; udevadm settle; \
+                     cmp -n 8388608 /tmp/random /dev/$(ls {sysfs}/block)"
+                ),
+            )?;
+        }
+        assert_eq!(figure(guest, "queue0.broken")? + figure(guest, "queue1.broken")?, 0);
+        Ok(())
+    });
+}
+
 /// Plugged in, put under load, pulled out under it.
 #[test]
 fn a_disk_that_is_pulled_out_under_load_is_gone() {
