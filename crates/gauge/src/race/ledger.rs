@@ -143,11 +143,11 @@ impl Ledger {
         sector: usize,
         before: &Before,
         words: impl Iterator<Item = Word>,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), Box<Wrong>> {
         let after = *self.sector(sector);
         for found in words {
             if !may_be(sector, found, before, &after) {
-                return Err(Wrong { sector, found, before: *before, after });
+                return Err(Box::new(Wrong { sector, found, before: *before, after }));
             }
         }
         Ok(())
