@@ -32,6 +32,12 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// Whether its queues are alike, and their interrupts to be spread over the CPUs.
     const PER_CPU: bool = false;
 
+    /// Of these features, which the device offers and [`Self::FEATURES`] has, those that the driver
+    /// wants: not all, say, if its user has refused some.
+    fn wanted(offered: u64) -> u64 {
+        offered
+    }
+
     /// A device has appeared. Reads its configuration, makes its queues, and the value for it.
     ///
     /// The queues get to work only after this. An error leaves the device alone.
@@ -137,6 +143,7 @@ impl<T: Driver> Table<T> {
         driver.id_table = T::IDS.as_ptr();
         driver.feature_table = T::FEATURES.as_ptr();
         driver.feature_table_size = T::FEATURES.len() as u32;
+        driver.validate = Some(Self::validate);
         driver.probe = Some(Self::probe);
         driver.remove = Some(Self::remove);
         driver.config_changed = Some(Self::config_changed);
@@ -145,6 +152,19 @@ impl<T: Driver> Table<T> {
         driver.freeze = Some(Self::refuse);
         driver.reset_prepare = Some(Self::refuse);
         driver
+    }
+
+    /// # Safety
+    ///
+    /// Called by the core, with a device that is about to be probed, while the features to be agreed
+    /// on can be changed.
+    unsafe extern "C" fn validate(device: *mut virtio::virtio_device) -> c_int {
+        // SAFETY: By the function's contract, this is the only use of them, and they are a number
+        // either way that the union is read.
+        let features = unsafe { (*device).__bindgen_anon_1.features.as_mut() };
+        let ours = feature::mask(T::FEATURES);
+        *features &= T::wanted(*features & ours) | !ours;
+        0
     }
 
     /// # Safety

@@ -39,6 +39,11 @@ pub(super) const fn are_of_the_device(list: &[u32]) -> bool {
     true
 }
 
+/// These bits as a mask. Each is below 64.
+pub(super) fn mask(list: &[u32]) -> u64 {
+    list.iter().fold(0, |mask, bit| mask | 1 << bit)
+}
+
 /// The features that a driver and a device have agreed on: those that both of them support.
 pub struct Features<T: Driver> {
     bits: u64,
@@ -75,9 +80,7 @@ impl<T: Driver> Features<T> {
 
     /// The device's own features that are on, as a mask.
     pub fn mask(self) -> u64 {
-        T::FEATURES
-            .iter()
-            .fold(0, |mask, bit| mask | self.bits & (1 << bit))
+        self.bits & mask(T::FEATURES)
     }
 }
 
