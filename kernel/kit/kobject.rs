@@ -4,7 +4,7 @@
 //!
 //! A driver gives an object its data (an [`Object`]) and a list of attributes, each a type of its
 //! own ([`Attribute`]) that shows and stores. A [`Registration`] is the object in sysfs, below
-//! `/sys/kernel` or below another one, until it is dropped.
+//! `/sys/kernel`, below a device, or below another object, until it is dropped.
 //!
 //! # Events
 //!

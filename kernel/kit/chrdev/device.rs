@@ -16,7 +16,7 @@
 use core::ptr::NonNull;
 
 use kernel::{
-    bindings, container_of,
+    bindings, container_of, device,
     error::{from_err_ptr, to_result},
     prelude::*,
     sync::Arc,
@@ -49,9 +49,31 @@ impl<T: Operations> Device<T> {
         name: &CStr,
         shared: Arc<T::Shared>,
     ) -> Result<Self> {
+        Self::add_with(None, class, number, name, shared)
+    }
+
+    /// As [`Self::add`], below another device: sysfs has the one in the other's folder, and leads
+    /// from it to the other as `device`. To be dropped before that goes.
+    pub fn add_below(
+        parent: &device::Device<device::Bound>,
+        class: &Arc<Class>,
+        number: Number,
+        name: &CStr,
+        shared: Arc<T::Shared>,
+    ) -> Result<Self> {
+        Self::add_with(Some(parent), class, number, name, shared)
+    }
+
+    fn add_with(
+        parent: Option<&device::Device<device::Bound>>,
+        class: &Arc<Class>,
+        number: Number,
+        name: &CStr,
+        shared: Arc<T::Shared>,
+    ) -> Result<Self> {
         // In this order, so that who finds the node can open it.
         let cdev = Cdev::add(&number, shared)?;
-        let node = Node::create(class, &number, name)?;
+        let node = Node::create(parent, class, &number, name)?;
         Ok(Self {
             _node: node,
             _cdev: cdev,
@@ -81,13 +103,23 @@ unsafe impl Send for Node {}
 unsafe impl Sync for Node {}
 
 impl Node {
-    fn create(class: &Arc<Class>, number: &Number, name: &CStr) -> Result<Self> {
-        // SAFETY: The class is alive; no parent, no data; the format takes one string, and copies
-        // it.
+    fn create(
+        parent: Option<&device::Device<device::Bound>>,
+        class: &Arc<Class>,
+        number: &Number,
+        name: &CStr,
+    ) -> Result<Self> {
+        // A `Device` is a `struct device` and nothing else.
+        let parent = parent.map_or(core::ptr::null_mut(), |parent| {
+            core::ptr::from_ref(parent).cast_mut().cast()
+        });
+        // SAFETY: The class is alive. The parent, if there is one, is in the system while it is
+        // bound, which it is during this call; from then on the device has a reference to it. No
+        // data; the format takes one string, and copies it.
         let device = from_err_ptr(unsafe {
             bindings::device_create(
                 class.as_ptr(),
-                core::ptr::null_mut(),
+                parent,
                 number.as_raw(),
                 core::ptr::null_mut(),
                 c"%s".as_char_ptr(),

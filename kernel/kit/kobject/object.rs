@@ -5,12 +5,13 @@
 use core::{ops::Deref, ptr};
 
 use kernel::{
-    bindings, container_of,
+    bindings, container_of, device,
     error::to_result,
     prelude::*,
     static_lock_class,
     str::CString,
     sync::{
+        aref::ARef,
         atomic::{Atomic, Full, Relaxed},
         Arc, Completion,
     },
@@ -31,6 +32,8 @@ pub trait Parent: Send + Sync + 'static + Sealed {}
 pub struct Kernel;
 
 impl Parent for Kernel {}
+/// A device. The object should go while it is bound: it goes from sysfs with the device's folder.
+impl Parent for ARef<device::Device> {}
 impl<T: Object, P: Parent> Parent for Arc<Registration<T, P>> {}
 
 use sealed::Sealed;
@@ -45,6 +48,14 @@ impl Sealed for Kernel {
     fn kobject(&self) -> *mut bindings::kobject {
         // SAFETY: Set at boot, before any module, and never again.
         unsafe { bindings::kernel_kobj }
+    }
+}
+
+impl Sealed for ARef<device::Device> {
+    fn kobject(&self) -> *mut bindings::kobject {
+        let device: *const device::Device = &**self;
+        // SAFETY: A `Device` is a `struct device` and nothing else, and there as long as `self`.
+        unsafe { &raw mut (*device.cast_mut().cast::<bindings::device>()).kobj }
     }
 }
 
