@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use blockyard_book::{Answer, Audience, Book, Entry, Page, SPARE, Said, matches, play, rewrite};
-use blockyard_lab::{Disk, Error, Kind, Result};
+use blockyard_lab::{Device, Disk, Error, Kind, Result};
 use blockyard_tests::{machine, run};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -26,7 +26,9 @@ fn trial(src: &Path, page: &Page, rewriting: bool) -> Trial {
     let (page, file) = (page.clone(), src.join(&page.path));
     Trial::test(name, move || {
         let mut notes = Notes { page: &page, rewriting, said: Vec::new() };
-        run(machine().disk(Disk::size(SPARE)), |guest| play(guest, &page.entries, &mut notes));
+        let machine = machine().disk(Disk::size(SPARE));
+        let machine = page.devices.iter().fold(machine, |machine, spec| machine.device(Device::new(spec)));
+        run(machine, |guest| play(guest, &page.entries, &mut notes));
         if rewriting {
             std::fs::write(&file, rewrite(&page, &notes.said)).map_err(Failed::from)?;
         }

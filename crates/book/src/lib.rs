@@ -29,6 +29,7 @@
 //! | every other line | what the command prints, standard output and standard error as they come |
 //!
 //! The guest has a spare disk, `/dev/vda` of 64 MiB, for pages that need a device to drive.
+//! A line `<!-- device: SPEC -->` near a page's beginning gives its guest that virtio device of ours.
 //!
 //! Between two commands udev settles, as it has when a person types. A command that is run on the reader's own machine
 //! belongs into a block of another language (`sh`), and is not run here.

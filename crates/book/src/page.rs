@@ -24,6 +24,8 @@ pub struct Page {
     pub about: String,
     /// Its commands, in order; none on a page that only tells.
     pub entries: Vec<Entry>,
+    /// The virtio devices that its guest has, as the lab describes them.
+    pub devices: Vec<String>,
 }
 
 /// The parts of a page as Markdown has them, each with its place in the text.
@@ -44,7 +46,8 @@ impl Page {
         for block in blocks(&source).map_err(placed)? {
             entries.extend(console::entries(&source, block).map_err(placed)?);
         }
-        Ok(Self { path, source, title, about, entries })
+        let devices = source.lines().filter_map(device).map(str::to_owned).collect();
+        Ok(Self { path, source, title, about, entries, devices })
     }
 
     /// What `blockyard try` calls it: the file's name without its ending.
@@ -56,6 +59,11 @@ impl Page {
     pub fn is_example(&self) -> bool {
         self.path.parent() == Some(Path::new(crate::shelf::EXAMPLES))
     }
+}
+
+/// The device that a line asks for: a comment of its own, `<!-- device: hello -->`.
+fn device(line: &str) -> Option<&str> {
+    line.strip_prefix("<!-- device: ")?.strip_suffix(" -->")
 }
 
 /// Where the contents of the console blocks are.
@@ -129,6 +137,13 @@ mod tests {
         let commands: Vec<_> = page.entries.iter().map(|e| (e.command.as_str(), e.fails)).collect();
         assert_eq!(commands, [("echo one", false), ("false  # fails", true)]);
         assert_eq!(page.source[page.entries[0].range.clone()], *"one\n");
+    }
+
+    #[test]
+    fn a_page_says_which_devices_its_guest_has() {
+        let page = Page::parse("a.md", "<!-- SPDX -->\n<!-- device: hello,no-events -->\n# T\n").unwrap();
+        assert_eq!(page.devices, ["hello,no-events"]);
+        assert!(Page::parse("a.md", PAGE).unwrap().devices.is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use blockyard_book::{Answer, Audience, Book, Entry, Page, SPARE, matches, play};
 use blockyard_lab::guest::Left;
-use blockyard_lab::{Disk, Error, Guest, Kind, Result};
+use blockyard_lab::{Device, Disk, Error, Guest, Kind, Result};
 
 use super::machine::prepare;
 use crate::args;
@@ -24,7 +24,9 @@ pub fn run(args: &args::Try) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let page = book.example(name)?;
-    let guest = prepare(&args.machine)?.disk(Disk::size(SPARE)).boot()?;
+    let machine = prepare(&args.machine)?.disk(Disk::size(SPARE));
+    let guest =
+        page.devices.iter().fold(machine, |machine, spec| machine.device(Device::new(spec))).boot()?;
     anstream::println!("{NAME}{}{NAME:#}: {}", page.name(), page.about);
     let mut show = Show { page, wrong: None };
     play(&guest, &page.entries, &mut show)?;
