@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Our virtio drivers, on QEMU's stock devices.
+//! Our virtio drivers, on QEMU's stock devices and on our own.
 
 mod data;
 mod device;
+mod hello;
 mod removal;
 
 use blockyard_lab::{Disk, Guest, Result};

@@ -27,3 +27,4 @@ pub mod ioctl;
 pub mod simblk;
 pub mod virtio_blk;
 pub mod virtio_hello;
+pub mod virtio_hello_echo;

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The character devices among the examples: [`MessageDevice`] is `chardev_ioctl`, [`ByteDevice`] is `bytedev`.
+//! The character devices among the examples: [`MessageDevice`] is `chardev_ioctl`, [`ByteDevice`] is `bytedev`, [`EchoDevice`]
+//! the echo file of `virtio_hello`.
 //!
 //! The commands are those of [`blockyard_abi`], which the drivers are built from as well; here each is a method, and what
 //! it refuses an error in words.
 
-use std::fs::File;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use blockyard_abi::virtio_hello_echo as echo;
 use blockyard_abi::{bytedev, chardev_ioctl};
 use rustix::io::Errno;
 
@@ -45,6 +47,12 @@ pub enum Error {
         /// The index that was asked for.
         index: u32,
     },
+    /// The operation needs a feature that the driver and the device have not agreed on.
+    #[error("the device behind {} was not asked to do that: it is no feature that the driver has agreed on", path.display())]
+    NotAgreed {
+        /// The device that was asked.
+        path: PathBuf,
+    },
     /// Any other system call that failed.
     #[error("cannot {doing}")]
     System {
@@ -65,7 +73,11 @@ struct Device {
 
 impl Device {
     fn open(path: &Path) -> Result<Self> {
-        match File::open(path) {
+        Self::open_as(path, OpenOptions::new().read(true))
+    }
+
+    fn open_as(path: &Path, options: &OpenOptions) -> Result<Self> {
+        match options.open(path) {
             Ok(file) => Ok(Self { file, path: path.to_owned() }),
             // The node can be there without its driver: an old one, or one made by hand.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENXIO | libc::ENODEV)) => {
@@ -164,5 +176,55 @@ impl ByteDevice {
     pub fn clear(&self) -> Result<()> {
         let done = sys::plain(self.0.file.as_fd(), bytedev::CLEAR_BYTE, ());
         done.map_err(|errno| self.0.error("clear the byte of", errno))
+    }
+}
+
+/// An echo file of `virtio_hello`, open: each message that is sent comes back, in the order in which they were sent.
+///
+/// `&self` is all that sending and receiving need, so one thread can do the one and another the other.
+#[derive(Debug)]
+pub struct EchoDevice(Device);
+
+impl EchoDevice {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// [`Error::NotLoaded`] without the module, or without a device for it.
+    pub fn open(path: &Path) -> Result<Self> {
+        Device::open_as(path, OpenOptions::new().read(true).write(true)).map(Self)
+    }
+
+    /// Says how the messages travel that are sent from now on.
+    ///
+    /// # Errors
+    /// [`Error::NotAgreed`].
+    pub fn set_way(&self, way: echo::Way) -> Result<()> {
+        match sys::plain(self.0.file.as_fd(), echo::SET_WAY, way) {
+            Ok(()) => Ok(()),
+            Err(Errno::OPNOTSUPP) => Err(Error::NotAgreed { path: self.0.path.clone() }),
+            Err(errno) => Err(self.0.error("set the way of messages of", errno)),
+        }
+    }
+
+    /// How they travel.
+    pub fn way(&self) -> Result<echo::Way> {
+        let told = sys::plain(self.0.file.as_fd(), echo::GET_WAY, ());
+        told.map_err(|errno| self.0.error("get the way of messages of", errno))
+    }
+
+    /// Sends a message; waits while [`MOST_MESSAGES`](echo::MOST_MESSAGES) are on their way or were not received.
+    pub fn send(&self, message: &[u8]) -> Result<()> {
+        // All of it or an error.
+        let sent = (&self.0.file).write(message);
+        sent.map(drop).map_err(|error| self.system("send a message to", error))
+    }
+
+    /// Receives the next reply, or the rest of it that the buffer before had no room for; waits for it. Gives its length.
+    pub fn receive(&self, reply: &mut [u8]) -> Result<usize> {
+        (&self.0.file).read(reply).map_err(|error| self.system("receive a reply from", error))
+    }
+
+    fn system(&self, doing: &str, source: io::Error) -> Error {
+        Error::System { doing: format!("{doing} {}", self.0.path.display()), source }
     }
 }

@@ -6,7 +6,7 @@
 use std::os::fd::BorrowedFd;
 
 use blockyard_abi::command::{Command, Crossing};
-use blockyard_abi::{chardev_ioctl, simblk as abi};
+use blockyard_abi::{chardev_ioctl, simblk as abi, virtio_hello_echo};
 use rustix::io::Errno;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
 use zerocopy::{FromBytes, IntoBytes};
@@ -43,6 +43,7 @@ impl Plain for () {}
 impl Plain for u8 {}
 impl Plain for chardev_ioctl::Message {}
 impl Plain for chardev_ioctl::NthByte {}
+impl Plain for virtio_hello_echo::Way {}
 impl Plain for abi::Create {}
 impl Plain for abi::Remove {}
 impl Plain for abi::Info {}

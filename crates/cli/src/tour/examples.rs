@@ -2,9 +2,12 @@
 //! The examples of the book, one line each: loaded, asked for the one thing that tells what it is, unloaded. A driver that
 //! has a step of its own has no line here.
 
-use blockyard_lab::Result;
+use blockyard_lab::{Device, Result};
 
 use super::stage::{Stage, expect, say};
+
+/// The virtio device that is plugged in for its driver, and out again; the tour's machine expects it.
+pub const DEVICE: &str = "hello";
 
 /// A driver's line.
 struct Example {
@@ -118,6 +121,14 @@ const EXAMPLES: &[Example] = &[
         answer: "64M",
         unload: "modprobe -r virtio_simblk",
     },
+    Example {
+        name: "virtio_hello",
+        // Nobody loads it: the device was plugged in, and udev knows whose it is.
+        load: "udevadm wait --timeout=60 /dev/virtio_hello0-echo",
+        command: "chrctl echo --reverse 'kcab dna ereht'",
+        answer: "there and back",
+        unload: "rmmod virtio_hello",
+    },
 ];
 
 /// Every example in turn.
@@ -125,16 +136,22 @@ pub fn each(stage: &mut Stage<'_>) -> Result<()> {
     EXAMPLES.iter().try_for_each(|example| one(stage, example))
 }
 
+/// The device that a driver is for, if it is one of ours.
+fn device_of(driver: &str) -> Option<Device> {
+    (driver == "virtio_hello").then(|| Device::new(DEVICE))
+}
+
 fn one(stage: &mut Stage<'_>, example: &Example) -> Result<()> {
     let Example { name, load, command, answer, unload } = example;
     let settle = "udevadm settle --timeout=20";
+    let device = device_of(name).map(|device| stage.guest().attach_device(device)).transpose()?;
     stage.quiet(&format!("{load} && {settle}"))?;
     let said = stage.quiet(command)?;
     expect(&said, answer)?;
     let line = said.lines().find(|line| line.contains(answer)).unwrap_or_default();
     say(&format!("{name:<14} {:<44} # {command}", line.trim()));
     stage.quiet(&format!("{settle} && {unload}"))?;
-    Ok(())
+    device.map_or(Ok(()), |device| stage.guest().detach_device(&device))
 }
 
 #[cfg(test)]

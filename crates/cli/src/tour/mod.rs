@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use blockyard_lab::{Error, Guest, Result};
 
+pub use examples::DEVICE;
 pub use report::{Outcome, Report, StepReport};
 pub use stage::{Stage, say, title};
 

@@ -58,6 +58,11 @@ impl<'a> Stage<'a> {
         Self { guest, name, started: Instant::now(), typed: Vec::new(), figures: Vec::new() }
     }
 
+    /// The guest, for what is done to it from outside.
+    pub fn guest(&self) -> &'a Guest {
+        self.guest
+    }
+
     /// Types a shell line, shows it with its output, and gives the output; an error unless it exits with 0.
     pub fn sh(&mut self, line: &str) -> Result<String> {
         anstream::println!("      {PROMPT}# {line}{PROMPT:#}");

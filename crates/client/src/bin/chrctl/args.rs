@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use blockyard_abi::{bytedev, chardev_ioctl};
+use blockyard_abi::{bytedev, chardev_ioctl, virtio_hello, virtio_hello_echo};
 use clap::{Parser, Subcommand};
 
 /// Steers the character devices among the examples.
@@ -38,6 +38,23 @@ pub(crate) enum Device {
         #[command(subcommand)]
         command: ByteCommand,
     },
+    /// A message that a virtio device sends back (the driver `virtio_hello`).
+    Echo {
+        /// The device.
+        #[arg(long, default_value = virtio_hello_echo::PATH)]
+        device: PathBuf,
+        /// Have the device send it back with its last byte first.
+        #[arg(long)]
+        reverse: bool,
+        /// How long the pieces of memory are that it goes in (0: as the driver likes).
+        #[arg(long, value_name = "BYTES", default_value_t = 0)]
+        request_piece: u32,
+        /// How long those are that it comes back in.
+        #[arg(long, value_name = "BYTES", default_value_t = 0)]
+        reply_piece: u32,
+        /// The message.
+        text: OsString,
+    },
 }
 
 impl Device {
@@ -46,6 +63,7 @@ impl Device {
         match self {
             Self::Message { .. } => chardev_ioctl::NAME,
             Self::Byte { .. } => bytedev::NAME,
+            Self::Echo { .. } => virtio_hello::NAME,
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `chrctl`: steers the character devices among the examples, a message (`chardev_ioctl`) and a byte (`bytedev`). Thin:
-//! each command is a call of `blockyard_client::chrdev`.
+//! `chrctl`: steers the character devices among the examples, a message (`chardev_ioctl`), a byte (`bytedev`) and a message
+//! that comes back (`virtio_hello`). Thin: each command is a call of `blockyard_client::chrdev`.
 
 mod args;
 
@@ -8,7 +8,9 @@ use std::error::Error as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use blockyard_client::chrdev::{ByteDevice, Error, MessageDevice};
+use blockyard_abi::virtio_hello::{OP_ECHO, OP_REVERSE};
+use blockyard_abi::virtio_hello_echo::Way;
+use blockyard_client::chrdev::{ByteDevice, EchoDevice, Error, MessageDevice};
 use clap::Parser;
 
 use args::{ByteCommand, Cli, Device, MessageCommand};
@@ -48,6 +50,11 @@ fn run(device: &Device, out: &mut dyn Write) -> Result<(), Failure> {
     match device {
         Device::Message { device, command } => message(&MessageDevice::open(device)?, command, out),
         Device::Byte { device, command } => byte(&ByteDevice::open(device)?, command, out),
+        Device::Echo { device, reverse, request_piece, reply_piece, text } => {
+            let op = if *reverse { OP_REVERSE } else { OP_ECHO };
+            let way = Way { op, request_piece: *request_piece, reply_piece: *reply_piece, reserved: 0 };
+            echo(&EchoDevice::open(device)?, way, text.as_encoded_bytes(), out)
+        }
     }
 }
 
@@ -76,6 +83,18 @@ fn byte(device: &ByteDevice, command: &ByteCommand, out: &mut dyn Write) -> Resu
     }
 }
 
+fn echo(device: &EchoDevice, way: Way, text: &[u8], out: &mut dyn Write) -> Result<(), Failure> {
+    device.set_way(way)?;
+    let mut reply = vec![0; text.len()];
+    if !text.is_empty() {
+        device.send(text)?;
+        let len = device.receive(&mut reply)?;
+        reply.truncate(len);
+    }
+    out.write_all(&reply)?;
+    Ok(writeln!(out)?)
+}
+
 /// Says on standard error what failed; gives the exit code (they are listed in `chrctl --help`).
 fn report(failure: &Failure, device: &Device) -> u8 {
     match failure {
@@ -96,6 +115,10 @@ fn report(failure: &Failure, device: &Device) -> u8 {
                 Error::NotLoaded { .. } => {
                     eprintln!("        load the driver: modprobe {}", device.module());
                     3
+                }
+                Error::NotAgreed { .. } => {
+                    eprintln!("        offered and agreed on: /sys/bus/virtio/devices/virtio*/hello");
+                    1
                 }
                 _ => 1,
             }

@@ -4,6 +4,8 @@
 //! on purpose.
 
 mod bytes;
+mod echo;
+mod gone;
 mod message;
 mod place;
 mod positions;
@@ -47,6 +49,20 @@ enum Command {
     Wake { device: PathBuf },
     /// A read that waits and a long read, each under signals.
     Signals { device: PathBuf },
+    /// Messages of every length up to some, and of some up to LONGEST, in pieces of many lengths each way; each compared.
+    EchoSplits { device: PathBuf, longest: usize },
+    /// COUNT messages of LENGTH bytes, WINDOW on their way at a time; each compared. Tells how long one took.
+    EchoMany { device: PathBuf, count: u64, length: usize, window: u64 },
+    /// COUNT messages by each of OPENERS who have the device open at the same time.
+    EchoOpeners { device: PathBuf, openers: u64, count: u64 },
+    /// What the echo file must refuse.
+    BadEcho { device: PathBuf },
+    /// A read, a poll, and with `--write` a write that wait until the device is gone; says so when all of them do.
+    Gone {
+        device: PathBuf,
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -70,6 +86,11 @@ fn run(command: Command) -> io::Result<()> {
         Command::Poll { device } => bytes::poll(&device),
         Command::Wake { device } => waiting::wake(&device),
         Command::Signals { device } => waiting::signals(&device),
+        Command::EchoSplits { device, longest } => echo::splits(&device, longest),
+        Command::EchoMany { device, count, length, window } => echo::many(&device, count, length, window),
+        Command::EchoOpeners { device, openers, count } => echo::openers(&device, openers, count),
+        Command::BadEcho { device } => echo::refusals(&device),
+        Command::Gone { device, write } => gone::wait(&device, write),
     }
 }
 
@@ -83,7 +104,9 @@ fn outcome(result: io::Result<()>) -> String {
         Some(libc::EINVAL) => "EINVAL",
         Some(libc::EMSGSIZE) => "EMSGSIZE",
         Some(libc::ENODATA) => "ENODATA",
+        Some(libc::ENODEV) => "ENODEV",
         Some(libc::ENOTTY) => "ENOTTY",
+        Some(libc::EOPNOTSUPP) => "EOPNOTSUPP",
         Some(libc::ERANGE) => "ERANGE",
         Some(libc::ESPIPE) => "ESPIPE",
         _ => return error.to_string(),

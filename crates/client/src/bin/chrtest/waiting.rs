@@ -54,7 +54,7 @@ pub(crate) fn wake(device: &Path) -> io::Result<()> {
 }
 
 /// Returns once a thread of ours sleeps in one of these system calls.
-fn until_in_system_call(thread: i32, numbers: &[i64]) -> io::Result<()> {
+pub(crate) fn until_in_system_call(thread: i32, numbers: &[i64]) -> io::Result<()> {
     loop {
         // `running`, or the number of the call that it sleeps in and its arguments.
         let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall"))?;
