@@ -39,7 +39,8 @@ pub fn start_udev() -> Result<(), Error> {
     }
     let control = control_socket().context(|| format!("cannot make {CONTROL}"))?;
     let kernel = kernel_socket().context(|| "cannot listen to the kernel's announcements".into())?;
-    ANNOUNCED.iter().try_for_each(|class| announce(class))?;
+    ANNOUNCED.iter().try_for_each(|class| announce(&Path::new("/sys/class").join(class), |_| true))?;
+    announce(Path::new(DRIVERLESS), |device| !device.join("driver").exists())?;
     let start = std::thread::Builder::new().name("udevd".into()).spawn(move || start(control, kernel));
     start.context(|| "cannot start a thread".into()).map(drop)
 }
@@ -79,12 +80,14 @@ fn kernel_socket() -> rustix::io::Result<OwnedFd> {
 /// compete with them.
 const ANNOUNCED: [&str; 3] = ["block", "net", "misc"];
 
+/// Of these, those that nobody drives are announced as well: there may be a module that says that it is for them.
+const DRIVERLESS: &str = "/sys/bus/virtio/devices";
+
 /// What `udevadm trigger` does, without the cost of a program: the kernel announces each device once more.
-fn announce(class: &str) -> Result<(), Error> {
-    let folder = Path::new("/sys/class").join(class);
-    let Ok(devices) = std::fs::read_dir(&folder) else { return Ok(()) };
-    for device in devices.flatten() {
-        let uevent = device.path().join("uevent");
+fn announce(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<(), Error> {
+    let Ok(devices) = std::fs::read_dir(folder) else { return Ok(()) };
+    for device in devices.flatten().map(|device| device.path()).filter(|device| wanted(device)) {
+        let uevent = device.join("uevent");
         std::fs::write(&uevent, "add").context(|| format!("cannot write {}", uevent.display()))?;
     }
     Ok(())
