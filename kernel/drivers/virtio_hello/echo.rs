@@ -103,11 +103,10 @@ impl Inboxes {
     }
 
     fn get(&mut self, index: usize) -> Result<&mut Inbox> {
-        Ok(self
-            .inboxes
+        self.inboxes
             .get_mut(index)
             .and_then(Option::as_mut)
-            .ok_or(EBADF)?)
+            .ok_or(EBADF)
     }
 
     fn open(&mut self, inbox: Inbox) -> Result<usize> {
