@@ -28,20 +28,6 @@ fn the_kernel_sees_what_the_description_says() {
     });
 }
 
-#[test]
-fn a_file_system_and_fio_find_what_they_wrote() {
-    run(machine().cpus(2).device(Device::new("blk,size=256M,queues=2")), |guest| {
-        sh(
-            guest,
-            "fio --name=v --filename=/dev/vda --rw=randwrite --bsrange=512-128k --size=64M --direct=1 \
-                 --ioengine=libaio --iodepth=32 --verify=crc32c --verify_state_save=0 --output-format=terse; \
-             mkfs.ext4 -q /dev/vda; mount /dev/vda /mnt; cp -r /usr/bin /mnt; sync; \
-             echo 3 >/proc/sys/vm/drop_caches; diff -r --no-dereference /usr/bin /mnt/bin; umount /mnt; fsck.ext4 -fn /dev/vda",
-        )?;
-        Ok(())
-    });
-}
-
 /// The count of this name that the device prints when it gets SIGUSR1.
 fn figure(guest: &Guest, name: &str) -> blockyard_lab::Result<u64> {
     use rustix::process::{Pid, Signal, kill_process};
@@ -112,40 +98,6 @@ fn a_read_only_disk_refuses_to_be_written() {
             "udevadm settle; test $(cat /sys/block/vda/ro) = 1; ! dd if=/dev/zero of=/dev/vda count=1 2>/dev/null",
         )?;
         sh(guest, "dd if=/dev/vda of=/dev/null bs=1M status=none")?;
-        Ok(())
-    });
-}
-
-/// What was acknowledged is there, what was not is done, and nothing hangs: five times over, under load.
-#[test]
-fn a_backend_that_is_killed_under_load_loses_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let image = dir.path().join("disk.img");
-    std::fs::File::create(&image).unwrap().set_len(128 << 20).unwrap();
-    let disk = Device::new(format!("blk,file={},queues=2", image.display()));
-    run(machine().cpus(2).device(disk), |guest| {
-        let job = "--name=v --filename=/dev/vda --rw=randwrite --bsrange=512-64k --size=96M --io_size=192M --direct=1 \
-                   --ioengine=libaio --iodepth=32 --verify=crc32c --verify_state_save=0 --verify_backlog=64";
-        sh(guest, &format!("udevadm settle; fio {job} >/tmp/fio.log 2>&1 & echo $! >/tmp/fio.pid"))?;
-        let device = guest.device("blk0")?;
-        for _ in 1..=5 {
-            // Some hundred writes further on, and in the middle of it.
-            sh(
-                guest,
-                "writes() { awk '{print $5}' /sys/block/vda/stat; }; at=$(writes); \
-                 until [ $(writes) -gt $((at + 300)) ]; do kill -0 $(cat /tmp/fio.pid); sleep 0.05; done",
-            )?;
-            device.kill()?;
-            device.restart()?;
-        }
-        sh(
-            guest,
-            "tail -f /dev/null --pid=$(cat /tmp/fio.pid); cat /tmp/fio.log; grep -q 'err= 0' /tmp/fio.log",
-        )?;
-        sh(
-            guest,
-            "mkfs.ext4 -q /dev/vda; mount /dev/vda /mnt; cp -r /usr/bin /mnt; umount /mnt; fsck.ext4 -fn /dev/vda",
-        )?;
         Ok(())
     });
 }

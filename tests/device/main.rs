@@ -5,6 +5,7 @@ mod blk;
 mod console;
 mod hello;
 mod lab;
+mod restart;
 mod rng;
 
 use blockyard_lab::{Machine, MachineBuilder};

@@ -29,18 +29,6 @@ fn fio_reads_what_it_wrote() {
 }
 
 #[test]
-fn ext4_is_made_filled_and_checked() {
-    with_ours(Disk::size(256 << 20), |guest| {
-        guest.check(
-            "mkfs.ext4 -q /dev/vsim0 && mount /dev/vsim0 /mnt && cp -a /usr/bin /usr/sbin /mnt &&
-             sync && echo 3 >/proc/sys/vm/drop_caches && diff --no-dereference -r /usr/bin /mnt/bin && diff --no-dereference -r /usr/sbin /mnt/sbin &&
-             fstrim /mnt && umount /mnt && fsck.ext4 -fn /dev/vsim0",
-        )?;
-        Ok(())
-    });
-}
-
-#[test]
 fn flushes_and_durable_writes_reach_the_device_as_with_the_kernels_driver() {
     run(machine().disk(Disk::size(16 << 20).serial(SERIAL)), |guest| {
         let flushes = |disk: &str, flags: &str| -> Result<u64> {

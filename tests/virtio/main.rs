@@ -4,6 +4,7 @@
 mod data;
 mod device;
 mod hello;
+mod pairs;
 mod removal;
 
 use blockyard_lab::{Disk, Guest, Result};

@@ -68,6 +68,7 @@ pub fn all() -> Vec<Subject> {
         mapper::stripe2(),
         mapper::snap(),
         backend::vhost_user_blk(),
+        backend::virtio_simblk(),
     ]
 }
 

@@ -81,6 +81,7 @@ pub fn target(clock: Clock, subject: &str, peer: &str, workload: &str) -> Option
         ("lab", "virtme-ng", Clock::Wall) => ratio(4.0),
         // So that it is as good as the better one of the two, whichever that is.
         ("blockyard-device", _, Clock::Wall) => ratio(1.0),
+        ("virtio_simblk", "virtio_blk", Clock::Wall) => ratio(0.97),
         ("dm_hello", "dm-linear", Clock::Instructions) if has("4k") || has("128k") => ratio(0.99),
         ("dm_stripe2", "dm-stripe", Clock::Instructions) if has("4k") || has("128k") => ratio(1.0),
         ("dm_snap", "dm-snapshot", _) if has("4k") || has("128k") => ratio(1.5),

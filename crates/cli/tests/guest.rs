@@ -169,6 +169,41 @@ fn a_killed_owner_takes_its_qemu_along_and_the_next_look_sweeps_up() {
     nothing_left(runtime.path());
 }
 
+/// Those of the survivors that serve devices.
+fn backends(runtime: &Path) -> usize {
+    let serves = |path: &std::path::PathBuf| {
+        std::fs::read(path.join("cmdline"))
+            .is_ok_and(|line| line.starts_with(b"/") && line.ends_with(b".sock\0"))
+    };
+    survivors(runtime).iter().filter(|path| serves(path)).count()
+}
+
+#[test]
+fn a_device_is_gone_with_its_guest_however_that_ends() {
+    for how in ["INT", "TERM", "KILL"] {
+        let runtime = folder();
+        let (mut child, _stdout) = start(
+            blockyard(runtime.path()).args([
+                "exec",
+                "--device",
+                "rng",
+                "--",
+                "sh",
+                "-c",
+                "echo here; sleep 1000",
+            ]),
+            "here",
+        );
+        assert_eq!(backends(runtime.path()), 1, "one serves the device");
+        signal(child.id(), how);
+        child.wait().unwrap();
+        eventually("all are gone", || survivors(runtime.path()).is_empty());
+        // Nobody cleans up after SIGKILL but who looks next.
+        run(blockyard(runtime.path()).arg("ps"));
+        nothing_left(runtime.path());
+    }
+}
+
 #[test]
 fn two_at_once_do_not_disturb_each_other() {
     let runtime = folder();

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Disks that the guest sees as virtio-blk, and what serves them on the host: ours over vhost-user, QEMU's storage daemon over
-//! vhost-user, and QEMU itself. All keep their data in the host's memory: ours in its own, the others in a file of a tmpfs.
+//! Both sides of a virtio disk. What serves it on the host: ours over vhost-user, QEMU's storage daemon over vhost-user, and
+//! QEMU itself. What drives it in the guest: our driver and the kernel's, each on a disk of QEMU's. All keep their data in
+//! the host's memory: our device in its own, the others in a file of a tmpfs.
 
 use std::path::{Path, PathBuf};
 
 use blockyard_lab::error::Context;
 use blockyard_lab::vhost_user::Shape;
-use blockyard_lab::{Device, Guest, Kind, MachineBuilder, Result, process};
+use blockyard_lab::{Device, Disk, Guest, Kind, MachineBuilder, Result, process};
 
 use super::{Contender, DISK_MIB, Subject};
 use crate::workload::Suite;
@@ -16,6 +17,8 @@ const NODES: &str = "/run/bench-nodes";
 /// Where a file is memory.
 const TMPFS: &str = "/dev/shm";
 const DAEMON: &str = "qemu-storage-daemon";
+/// How udev's name for a disk of QEMU's begins.
+const BY_ID: &str = "/dev/disk/by-id/virtio-bench-";
 
 /// Our vhost-user disk.
 pub fn vhost_user_blk() -> Subject {
@@ -30,36 +33,105 @@ pub fn vhost_user_blk() -> Subject {
     }
 }
 
+/// Our driver.
+pub fn virtio_simblk() -> Subject {
+    let drivers = "/sys/bus/virtio/drivers";
+    let find = format!(
+        "device=$(basename $(readlink -f /sys/class/block/$(basename $(readlink -f {BY_ID}ours))/device))"
+    );
+    Subject {
+        name: "virtio_simblk",
+        suite: Suite::Backend,
+        up: String::new(),
+        down: String::new(),
+        ours: Contender {
+            name: "virtio_simblk",
+            needs: super::disk::module("virtio_simblk"),
+            up: format!(
+                "modprobe virtio_simblk\n{find}\necho $device >{NODES}/device\n\
+                 echo $device >{drivers}/virtio_blk/unbind\necho $device >{drivers}/virtio_simblk/bind"
+            ),
+            down: format!("rmmod virtio_simblk\ncat {NODES}/device >{drivers}/virtio_blk/bind"),
+            device: "/dev/vsim0".into(),
+        },
+        peers: vec![contender("virtio_blk", "theirs")],
+        plug: Some(plug_for_drivers),
+    }
+}
+
 fn contender(name: &'static str, node: &str) -> Contender {
     let device = format!("{NODES}/{node}");
     let needs = format!("test -b {device}");
     Contender { name, needs, up: String::new(), down: String::new(), device }
 }
 
-/// The files behind the peers' disks, which go with this.
+/// The files behind the disks, which go with this.
 pub struct Plugged {
     folder: tempfile::TempDir,
+    /// The disks of QEMU's, by the end of their serial number.
+    disks: Vec<&'static str>,
+    /// The devices over vhost-user, by the lab's name.
+    devices: Vec<&'static str>,
 }
 
-/// Adds the disks to a machine.
+impl Plugged {
+    fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("blockyard-bench-").tempdir_in(TMPFS);
+        let folder = folder.context(Kind::Lab, || format!("cannot make a folder in {TMPFS}"))?;
+        Ok(Self { folder, disks: Vec::new(), devices: Vec::new() })
+    }
+
+    /// A new file that is memory.
+    fn image(&self, name: &str) -> Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        let made = std::fs::File::create(&path).and_then(|file| file.set_len(DISK_MIB << 20));
+        made.context(Kind::Lab, || format!("cannot make {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Adds a disk that QEMU itself serves.
+    fn disk(&mut self, machine: MachineBuilder, name: &'static str) -> Result<MachineBuilder> {
+        let disk = Disk::file(self.image(name)?).serial(format!("bench-{name}"));
+        self.disks.push(name);
+        Ok(machine.disk(disk))
+    }
+
+    /// Makes the names of the nodes, in the guest.
+    pub fn name_nodes(&self, guest: &Guest) -> Result<()> {
+        guest.check(&format!("udevadm settle --timeout=60; mkdir -p {NODES}"))?;
+        for name in &self.disks {
+            guest.check(&format!("ln -s $(readlink -f {BY_ID}{name}) {NODES}/{name}"))?;
+        }
+        for name in &self.devices {
+            let sysfs = guest.device(name)?.sysfs()?;
+            guest.check(&format!("ln -s /dev/$(ls {sysfs}/block) {NODES}/{name}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds a disk of each server to a machine.
 fn plug(machine: MachineBuilder) -> Result<(MachineBuilder, Plugged)> {
-    let folder = tempfile::Builder::new().prefix("blockyard-bench-").tempdir_in(TMPFS);
-    let folder = folder.context(Kind::Lab, || format!("cannot make a folder in {TMPFS}"))?;
-    let qemu = blockyard_lab::Disk::file(image(folder.path(), "qemu.raw")?).serial("bench-qemu");
-    let machine = machine.disk(qemu).device(Device::new(format!("blk,size={DISK_MIB}M")));
+    let mut plugged = Plugged::new()?;
+    let machine = plugged.disk(machine, "qemu")?.device(Device::new(format!("blk,size={DISK_MIB}M")));
+    plugged.devices.push("blk0");
     let machine = match process::find_program(DAEMON) {
-        Some(program) => machine.device(daemon(program, &image(folder.path(), "daemon.raw")?)),
+        Some(program) => {
+            plugged.devices.push("qsd0");
+            machine.device(daemon(program, &plugged.image("daemon")?))
+        }
         // Then its contender finds no node, and is reported as missing.
         None => machine,
     };
-    Ok((machine, Plugged { folder }))
+    Ok((machine, plugged))
 }
 
-fn image(folder: &Path, name: &str) -> Result<PathBuf> {
-    let path = folder.join(name);
-    let made = std::fs::File::create(&path).and_then(|file| file.set_len(DISK_MIB << 20));
-    made.context(Kind::Lab, || format!("cannot make {}", path.display()))?;
-    Ok(path)
+/// Adds a disk for each driver to a machine.
+fn plug_for_drivers(machine: MachineBuilder) -> Result<(MachineBuilder, Plugged)> {
+    let mut plugged = Plugged::new()?;
+    let machine = plugged.disk(machine, "ours")?;
+    let machine = plugged.disk(machine, "theirs")?;
+    Ok((machine, plugged))
 }
 
 fn daemon(program: PathBuf, image: &Path) -> Device {
@@ -67,19 +139,4 @@ fn daemon(program: PathBuf, image: &Path) -> Device {
     let node = format!("driver=file,node-name=disk,filename={}", image.display());
     let export = "type=vhost-user-blk,id=export,node-name=disk,writable=on,addr.type=unix,addr.path={socket}";
     Device::program(shape, program, ["--blockdev", &node, "--export", export])
-}
-
-impl Plugged {
-    /// Makes the names of the nodes, in the guest.
-    pub fn name_nodes(&self, guest: &Guest) -> Result<()> {
-        guest.check(&format!(
-            "udevadm settle --timeout=60; mkdir -p {NODES}; ln -s $(readlink -f /dev/disk/by-id/virtio-bench-qemu) {NODES}/qemu"
-        ))?;
-        let daemon = self.folder.path().join("daemon.raw").exists().then_some("qsd0");
-        for name in ["blk0"].into_iter().chain(daemon) {
-            let sysfs = guest.device(name)?.sysfs()?;
-            guest.check(&format!("ln -s /dev/$(ls {sysfs}/block) {NODES}/{name}"))?;
-        }
-        Ok(())
-    }
 }

@@ -223,9 +223,10 @@ fn socket(name: &str, folder: &Path) -> Result<PathBuf> {
     Err(Error::new(Kind::Usage, message).with_help("give the guest and the device shorter names"))
 }
 
-/// Whether somebody accepts connections on this socket. To connect would tell more, and would be the one connection
-/// that the backend waits for.
+/// Whether somebody accepts connections on this socket, or on the one that it is a link to: a backend may outlive the
+/// guest, and its socket with it. To connect would tell more, and would be the one connection that the backend waits for.
 fn listens(socket: &Path) -> Result<bool> {
+    let Ok(socket) = &socket.canonicalize() else { return Ok(false) };
     let table = files::read(Path::new("/proc/net/unix"))?;
     Ok(table.lines().any(|line| is_listener(line, socket)))
 }
@@ -254,7 +255,9 @@ mod tests {
         let path = dir.path().join("with space.sock");
         assert!(!listens(&path).unwrap());
         let listener = UnixListener::bind(&path).unwrap();
-        assert!(listens(&path).unwrap());
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(listens(&path).unwrap() && listens(&link).unwrap());
         let _peer = UnixStream::connect(&path).unwrap();
         drop(listener);
         assert!(path.exists() && !listens(&path).unwrap());
