@@ -2,6 +2,7 @@
 //! `hello`, the target that passes everything on.
 
 use blockyard_lab::{Guest, Result};
+use blockyard_tests::repeated;
 
 use crate::load::survives_reloads;
 use crate::{Io, refused, script, with_modules};
@@ -190,15 +191,18 @@ fn suspending_and_reloading_under_load_loses_nothing() {
     });
 }
 
-#[test]
-fn five_hundred_devices_come_and_go() {
+repeated!(devices_come_and_go, 40, 500);
+
+fn devices_come_and_go(times: u32) {
     with_modules(&["simblk", "dm_hello"], |guest| {
         script(
             guest,
-            "for i in $(seq 500); do
-                 dmsetup create h --table \"0 8 hello /dev/simblk0 $i\"; dmsetup remove --retry h
-             done
-             udevadm settle; rmmod dm_hello; rmmod simblk",
+            &format!(
+                "for i in $(seq {times}); do
+                     dmsetup create h --table \"0 8 hello /dev/simblk0 $i\"; dmsetup remove --retry h
+                 done
+                 udevadm settle; rmmod dm_hello; rmmod simblk"
+            ),
         )
         .map(drop)
     });

@@ -30,10 +30,10 @@ fn every_byte_lies_where_dm_stripe_would_put_it() {
                     &format!(
                         "for i in 0 1 2 3 4; do blkdiscard -f /dev/simblk$i; done
                          dmsetup create s --table '{table}'; {job}
-                         head -c {bytes} /dev/mapper/s | sha256sum
+                         head -c {bytes} /dev/mapper/s | md5sum
                          udevadm settle; dmsetup remove --retry s
                          cat /sys/kernel/debug/simblk/simblk*/pages_held
-                         for i in 0 1 2 3 4; do sha256sum </dev/simblk$i; done"
+                         for i in 0 1 2 3 4; do md5sum </dev/simblk$i; done"
                     ),
                 )
             };
@@ -144,7 +144,7 @@ fn suspending_and_reloading_under_load_loses_nothing() {
         let devices = "2 24 /dev/simblk0 0 /dev/simblk1 5";
         let ours = format!("0 48000 stripe2 {devices}");
         script(guest, &format!("dmsetup create s --table '{ours}'; udevadm settle"))?;
-        survives_reloads(guest, "s", &[&format!("0 48000 striped {devices}"), &ours], 3)?;
+        survives_reloads(guest, "s", &[&format!("0 48000 striped {devices}"), &ours], 2)?;
         script(guest, "udevadm settle; dmsetup remove --retry s; rmmod dm_stripe2").map(drop)
     });
 }

@@ -2,7 +2,7 @@
 //! `bytedev`: reads that wait for a byte, are told not to, or are interrupted; and a byte that is repeated for ever.
 
 use blockyard_lab::{Guest, Result, programs};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{machine, repeated, run};
 
 /// Runs `test` with the module loaded, and with the program that makes the calls that no shell can.
 #[track_caller]
@@ -93,14 +93,15 @@ read at a position: ESPIPE
     });
 }
 
-#[test]
-fn it_comes_and_goes_and_goes_under_load() {
+repeated!(it_comes_and_goes_and_goes_under_load, 20, 200);
+
+fn it_comes_and_goes_and_goes_under_load(times: u32) {
     run(machine().cpus(2), |guest| {
-        guest.check(
-            "for i in $(seq 200); do insmod $(modinfo -n bytedev) && rmmod bytedev || exit 1; done
+        guest.check(&format!(
+            "for i in $(seq {times}); do insmod $(modinfo -n bytedev) && rmmod bytedev || exit 1; done
              udevadm settle --timeout=60
-             ! test -e /dev/bytedev && ! test -e /sys/class/bytedev && ! grep bytedev /proc/devices",
-        )?;
+             ! test -e /dev/bytedev && ! test -e /sys/class/bytedev && ! grep bytedev /proc/devices"
+        ))?;
         assert_eq!(guest.check("modinfo -F depends bytedev")?.trim(), "");
         guest.load("bytedev", "")?;
         let refused = guest.exec("exec 3</dev/bytedev; rmmod bytedev")?;

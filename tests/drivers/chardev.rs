@@ -2,7 +2,7 @@
 //! `chardev`: a device node that comes and goes with the module, one opener at a time.
 
 use blockyard_lab::{Guest, Result, programs};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{machine, repeated, run};
 
 /// Loads the module; returns once udev has done its part.
 fn load(guest: &Guest) -> Result<()> {
@@ -113,11 +113,13 @@ fn one_opener_at_a_time_nobody_writes_and_the_module_stays_while_it_is_open() {
     });
 }
 
-#[test]
-fn two_hundred_loads_and_unloads_leave_nothing() {
+repeated!(loads_and_unloads_leave_nothing, 20, 200);
+
+fn loads_and_unloads_leave_nothing(times: u32) {
     run(machine(), |guest| {
-        guest
-            .check("for i in $(seq 200); do insmod $(modinfo -n chardev) && rmmod chardev || exit 1; done")?;
+        guest.check(&format!(
+            "for i in $(seq {times}); do insmod $(modinfo -n chardev) && rmmod chardev || exit 1; done"
+        ))?;
         is_gone(guest)
     });
 }

@@ -2,7 +2,7 @@
 //! `chardev_ioctl`: a message that is set and told by ioctl, with the program that does.
 
 use blockyard_lab::{Guest, MachineBuilder, Result, programs};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{machine, repeated, run};
 
 /// Runs `test` with the module loaded, and with the program that makes calls no honest program makes.
 #[track_caller]
@@ -112,14 +112,15 @@ fn two_programs_at_once_never_see_half_a_message() {
     });
 }
 
-#[test]
-fn a_taken_major_is_refused_and_loading_leaves_nothing() {
+repeated!(loading_leaves_nothing_and_goes_under_load, 20, 200);
+
+fn loading_leaves_nothing_and_goes_under_load(times: u32) {
     run(machine(), |guest| {
-        guest.check(
-            "for i in $(seq 200); do insmod $(modinfo -n chardev_ioctl) && rmmod chardev_ioctl || exit 1; done
+        guest.check(&format!(
+            "for i in $(seq {times}); do insmod $(modinfo -n chardev_ioctl) && rmmod chardev_ioctl || exit 1; done
              udevadm settle --timeout=60
-             ! test -e /dev/chardev_ioctl && ! test -e /sys/class/chardev_ioctl && ! grep chardev_ioctl /proc/devices",
-        )?;
+             ! test -e /dev/chardev_ioctl && ! test -e /sys/class/chardev_ioctl && ! grep chardev_ioctl /proc/devices"
+        ))?;
         assert_eq!(guest.check("modinfo -F depends chardev_ioctl")?.trim(), "");
         // Open, it stays; and under calls it goes as soon as nobody has it open.
         guest.push(&programs::ensure()?.chrtest(), "/tmp/chrtest")?;

@@ -2,7 +2,7 @@
 //! `hello`: its lines in the log, and what becomes of each kind of parameter, right and wrong.
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{machine, repeated, run};
 
 /// Loads the module with these parameters, as in a modprobe's configuration, and unloads it; gives what the log has of it.
 fn logged(guest: &Guest, params: &str) -> Result<String> {
@@ -115,15 +115,17 @@ fn a_wrong_value_is_einval_and_a_line_that_says_which() {
     });
 }
 
-#[test]
-fn it_can_be_loaded_and_unloaded_two_hundred_times() {
+repeated!(it_can_be_loaded_and_unloaded, 20, 200);
+
+fn it_can_be_loaded_and_unloaded(times: u32) {
     run(machine(), |guest| {
-        let loop_of_200 = "m=$(modinfo -n hello)
-            for i in $(seq 200); do
-                insmod $m times=2 whom=$i numbers=$i,$i && rmmod hello || exit 1
-            done";
-        guest.check(loop_of_200)?;
-        guest.check("dmesg | grep -q 'goodbye, 200' && ! test -e /sys/module/hello").map(drop)
+        guest.check(&format!(
+            "m=$(modinfo -n hello)
+             for i in $(seq {times}); do
+                 insmod $m times=2 whom=$i numbers=$i,$i && rmmod hello || exit 1
+             done"
+        ))?;
+        guest.check(&format!("dmesg | grep -q 'goodbye, {times}' && ! test -e /sys/module/hello")).map(drop)
     });
 }
 

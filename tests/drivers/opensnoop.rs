@@ -3,7 +3,7 @@
 //! the calls themselves do not notice.
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{machine, repeated, run};
 
 /// A process that there is not: the filter of a test that turns reporting on later.
 const NOBODY: &str = "pid=4194305";
@@ -212,18 +212,19 @@ fn readers_wait_poll_are_interrupted_and_keep_the_module() {
     });
 }
 
-#[test]
-fn two_hundred_loads_and_unloads_while_files_are_opened_leave_nothing() {
+repeated!(loads_and_unloads_while_files_are_opened_leave_nothing, 15, 200);
+
+fn loads_and_unloads_while_files_are_opened_leave_nothing(times: u32) {
     run(machine(), |guest| {
-        guest.check(
+        guest.check(&format!(
             "for opener in 1 2; do
                  sh -c 'while ! [ -e /tmp/stop ]; do : </etc/hostname || exit 1; done; >&3 echo done' 3>>/tmp/done &
              done
              ko=$(modinfo -n opensnoop)
-             for i in $(seq 200); do insmod $ko && rmmod opensnoop || exit 1; done
+             for i in $(seq {times}); do insmod $ko && rmmod opensnoop || exit 1; done
              : >/tmp/stop; wait
-             [ $(grep -c done /tmp/done) = 2 ] && ! [ -e /dev/opensnoop ] && ! [ -e /sys/kernel/opensnoop ]",
-        )?;
+             [ $(grep -c done /tmp/done) = 2 ] && ! [ -e /dev/opensnoop ] && ! [ -e /sys/kernel/opensnoop ]"
+        ))?;
         Ok(())
     });
 }

@@ -2,7 +2,7 @@
 //! `procfile`: a text and a list in /proc.
 
 use blockyard_lab::{Guest, Result, klog::Allow};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{machine, repeated, run};
 
 use crate::twin;
 
@@ -145,22 +145,23 @@ fn a_name_that_is_taken_is_an_error_and_nothing_stays() {
     });
 }
 
-#[test]
-fn two_hundred_loads_and_unloads_of_procfile_some_under_readers_and_writers() {
+repeated!(loads_and_unloads_some_under_readers_and_writers, 10, 180);
+
+fn loads_and_unloads_some_under_readers_and_writers(times: u32) {
     run(machine(), |guest| {
-        guest.check(
+        guest.check(&format!(
             "(until test -e /tmp/over; do cat /proc/procfile_squares /proc/procfile; done) >/dev/null 2>&1 & a=$!
              (until test -e /tmp/over; do echo 300 >/proc/procfile_squares; echo x >>/proc/procfile; done) 2>/dev/null & b=$!
              ko=$(modinfo -n procfile)
-             for i in $(seq 20); do
+             for i in $(seq 10); do
                  insmod $ko && head -c 2 /proc/procfile_squares && rmmod procfile || exit 1
              done
              touch /tmp/over; wait $a $b
-             for i in $(seq 180); do
+             for i in $(seq {times}); do
                  insmod $ko && rmmod procfile || exit 1
              done
-             ! test -e /proc/procfile",
-        )?;
+             ! test -e /proc/procfile"
+        ))?;
         Ok(())
     });
 }

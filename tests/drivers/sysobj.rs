@@ -2,7 +2,7 @@
 //! `sysobj`: an object in sysfs with attributes, and the events that tell of their changes.
 
 use blockyard_lab::{Guest, Result, klog::Allow};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{machine, repeated, run};
 
 use crate::twin;
 
@@ -105,18 +105,19 @@ fn an_object_whose_name_is_taken_is_an_error_and_nothing_stays() {
     });
 }
 
-#[test]
-fn two_hundred_loads_and_unloads_of_sysobj_some_under_readers_and_writers() {
+repeated!(loads_and_unloads_some_under_readers_and_writers, 10, 180);
+
+fn loads_and_unloads_some_under_readers_and_writers(times: u32) {
     run(machine(), |guest| {
         guest.check(&format!(
             "(until test -e /tmp/over; do cat {INT} {TEXT} {CHANGES}; done) >/dev/null 2>&1 & a=$!
              (until test -e /tmp/over; do echo 1 >{INT}; echo x >{TEXT}; done) 2>/dev/null & b=$!
              ko=$(modinfo -n sysobj)
-             for i in $(seq 20); do
+             for i in $(seq 10); do
                  insmod $ko && head -c 1 {INT} && rmmod sysobj || exit 1
              done
              touch /tmp/over; wait $a $b
-             for i in $(seq 180); do
+             for i in $(seq {times}); do
                  insmod $ko && rmmod sysobj || exit 1
              done
              udevadm settle --timeout=120; ! test -e /sys/kernel/sysobj"

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{machine, repeated, run};
 
 /// A program that another user runs.
 const AS_USER: &str = "setpriv --reuid 1000 --regid 1001 --clear-groups";
@@ -216,10 +216,11 @@ fn a_signal_needs_cap_kill_of_the_opener_and_of_the_writer() {
     });
 }
 
-#[test]
-fn processes_that_come_and_go_do_no_harm_nor_does_unloading_meanwhile() {
+repeated!(processes_that_come_and_go_do_no_harm_nor_does_unloading_meanwhile, 10, 180);
+
+fn processes_that_come_and_go_do_no_harm_nor_does_unloading_meanwhile(times: u32) {
     run(machine(), |guest| {
-        guest.check(
+        guest.check(&format!(
             "(until test -e /tmp/over; do for i in 1 2 3 4 5 6 7 8; do true & done; wait; done) & forker=$!
              # An `exec` that fails ends its shell, so that there is one for each round.
              (until test -e /tmp/over; do (
@@ -231,15 +232,15 @@ fn processes_that_come_and_go_do_no_harm_nor_does_unloading_meanwhile() {
              until test $(grep -c -e ^name: -e 'No such process' /tmp/said) -ge 50; do :; done
              rmmod taskinfo || exit 1
              ko=$(modinfo -n taskinfo)
-             for i in $(seq 20); do
+             for i in $(seq 10); do
                  insmod $ko && rmmod taskinfo || exit 1
              done
              touch /tmp/over; wait $forker $reader
-             for i in $(seq 180); do
+             for i in $(seq {times}); do
                  insmod $ko && rmmod taskinfo || exit 1
              done
-             ! test -e /proc/taskinfo",
-        )?;
+             ! test -e /proc/taskinfo"
+        ))?;
         Ok(())
     });
 }

@@ -2,7 +2,7 @@
 //! `tinyfs`: a file system in memory, its limits, and what is left of it when it is unmounted: nothing.
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{machine, repeated, run};
 
 /// Runs `test` with the module loaded and an instance at `/mnt/t`.
 #[track_caller]
@@ -210,30 +210,32 @@ fn unmounting_frees_all_memory() {
     });
 }
 
-#[test]
-fn two_hundred_loads_and_unloads_with_a_mount_each_leave_nothing() {
+repeated!(loads_and_unloads_with_a_mount_each_leave_nothing, 20, 200);
+
+fn loads_and_unloads_with_a_mount_each_leave_nothing(times: u32) {
     run(machine(), |guest| {
-        guest.check(
+        guest.check(&format!(
             "mkdir -p /mnt/t
-             for i in $(seq 200); do
+             for i in $(seq {times}); do
                  insmod $(modinfo -n tinyfs) && mount -t tinyfs none /mnt/t || exit 1
                  mkdir /mnt/t/d && echo $i >/mnt/t/d/f && [ \"$(cat /mnt/t/d/f)\" = $i ] || exit 1
                  umount /mnt/t && rmmod tinyfs || exit 1
              done
-             ! grep tinyfs /proc/filesystems /proc/modules",
-        )?;
+             ! grep tinyfs /proc/filesystems /proc/modules"
+        ))?;
         Ok(())
     });
 }
 
-#[test]
-fn many_tasks_at_once_leave_the_limits_right() {
+repeated!(many_tasks_at_once_leave_the_limits_right, 6, 20);
+
+fn many_tasks_at_once_leave_the_limits_right(rounds: u32) {
     with_tinyfs("size=2m,inodes=64", |guest| {
         // Each makes, fills, renames, cuts and deletes files of its own and shared ones; nearly all of that runs into
         // a limit at times, which is not an error here.
-        guest.check(
+        guest.check(&format!(
             "for task in 1 2 3 4 5 6; do (
-                 for round in $(seq 20); do
+                 for round in $(seq {rounds}); do
                      mkdir -p /mnt/t/$task
                      head -c $((round * 30000)) /dev/zero >/mnt/t/$task/a
                      cat /mnt/t/$task/a >>/mnt/t/shared
@@ -242,8 +244,8 @@ fn many_tasks_at_once_leave_the_limits_right() {
                      for n in $(seq 12); do : >/mnt/t/$task/n$n; done
                      rm -rf /mnt/t/$task
                  done ) 2>/dev/null & done
-             wait; ls /mnt/t >/dev/null && rm -rf /mnt/t/*",
-        )?;
+             wait; ls /mnt/t >/dev/null && rm -rf /mnt/t/*"
+        ))?;
         assert_eq!(left(guest)?, (512, 63));
         guest.check("umount /mnt/t")?;
         guest.unload("tinyfs")

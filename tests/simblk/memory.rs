@@ -2,7 +2,7 @@
 //! Memory: sparse, given back by discard, capped, and gone with the disk.
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, run, with_simblk};
+use blockyard_tests::{machine, repeated, run, with_simblk};
 
 /// Pages that disk 0 holds.
 fn pages(guest: &Guest) -> Result<u64> {
@@ -110,15 +110,17 @@ fn discards_under_readers_and_writers_are_safe() {
     });
 }
 
+repeated!(races_leave_only_what_some_order_of_them_could, 5, 20);
+
 /// The argument in `kernel/kit/mem.rs`, put to the test: every word that is read is one that some order of the reads,
 /// writes and discards under way allows. And what was counted is what there is: in the end, nothing.
-#[test]
-fn races_leave_only_what_some_order_of_them_could() {
+fn races_leave_only_what_some_order_of_them_could(seconds: u32) {
     run(machine().cpus(4), |guest| {
         guest.load("simblk", "size_mb=4 disks=1")?;
         guest.push(&blockyard_lab::programs::ensure()?.gauge(), "/usr/bin/gauge")?;
         guest.check("udevadm settle --timeout=30")?;
-        let done = guest.command(["gauge", "race", "/dev/simblk0", "--seconds", "20"]).run()?;
+        let done =
+            guest.command(["gauge", "race", "/dev/simblk0", "--seconds", &seconds.to_string()]).run()?;
         assert!(done.status.success(), "{}", done.stderr_text());
         let done: serde_json::Value = serde_json::from_str(&done.stdout_text()).expect("gauge prints JSON");
         for what in ["reads", "writes", "discards"] {

@@ -2,7 +2,7 @@
 //! Loading and unloading: metadata, parameters, refusals.
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, run, with_simblk};
+use blockyard_tests::{machine, repeated, run, with_simblk};
 
 /// Tries to load with these parameters; gives the exit code's refusal and what the kernel logged of it.
 fn refused(guest: &Guest, params: &str) -> Result<(String, String)> {
@@ -122,17 +122,18 @@ fn rmmod_is_refused_while_a_disk_is_mounted() {
     });
 }
 
-#[test]
-fn two_hundred_loads_and_unloads_leave_nothing() {
+repeated!(loads_and_unloads_leave_nothing, 20, 200);
+
+fn loads_and_unloads_leave_nothing(times: u32) {
     run(machine(), |guest| {
         // udev opens each new disk and has the module in use until it has looked; so a refused rmmod is
         // right, and right only for as long as udev is at work.
-        guest.check(
-            "for i in $(seq 200); do
+        guest.check(&format!(
+            "for i in $(seq {times}); do
                  insmod $(modinfo -n simblk) disks=2 || exit 1
-                 rmmod simblk 2>/dev/null || { udevadm settle --timeout=60 && rmmod simblk; } || exit 1
-             done",
-        )?;
+                 rmmod simblk 2>/dev/null || {{ udevadm settle --timeout=60 && rmmod simblk; }} || exit 1
+             done"
+        ))?;
         guest
             .check("udevadm settle --timeout=60; ! test -e /dev/simblk0 && ! grep simblk /proc/devices")
             .map(drop)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Disks that are taken away while they are used.
 
-use blockyard_tests::with_simblk;
+use blockyard_tests::{repeated, with_simblk};
 
 #[test]
 fn removal_by_force_ends_io_with_errors_and_nothing_hangs() {
@@ -60,17 +60,18 @@ fn the_module_stays_while_a_removed_disk_is_open() {
     });
 }
 
-#[test]
-fn opening_and_removing_race_without_harm() {
+repeated!(opening_and_removing_race_without_harm, 25, 100);
+
+fn opening_and_removing_race_without_harm(times: u32) {
     with_simblk("disks=0", |guest| {
-        guest.check(
-            "(for i in $(seq 400); do head -c 512 /dev/simblk0 >/dev/null 2>&1; done) & opener=$!
-             for i in $(seq 100); do
+        guest.check(&format!(
+            "(for i in $(seq $(({times} * 4))); do head -c 512 /dev/simblk0 >/dev/null 2>&1; done) & opener=$!
+             for i in $(seq {times}); do
                  simctl create --size 1M >/dev/null || exit 1
                  simctl remove 0 2>/dev/null || simctl remove 0 --force || exit 1
              done
-             wait $opener; rmmod simblk",
-        )?;
+             wait $opener; rmmod simblk"
+        ))?;
         Ok(())
     });
 }

@@ -69,6 +69,26 @@ pub fn with_simblk(params: &str, test: impl FnOnce(&Guest) -> Result<()>) {
     });
 }
 
+/// Makes two tests of a function that takes how often it does something: one of a usual run, and one that takes minutes and
+/// that only `./yard test --slow` runs.
+#[macro_export]
+macro_rules! repeated {
+    ($test:ident, $usual:literal, $slow:literal) => {
+        mod $test {
+            #[test]
+            fn some_times() {
+                super::$test($usual);
+            }
+
+            #[test]
+            #[ignore = "takes minutes"]
+            fn many_times() {
+                super::$test($slow);
+            }
+        }
+    };
+}
+
 /// The error with its causes and its help, as the command would lay it out.
 fn explain(error: &blockyard_lab::Error) -> String {
     let mut text = error.to_string();

@@ -26,3 +26,8 @@ fn chains_that_were_kept() {
 fn disk_requests_that_were_kept() {
     each("blk", fuzz::blk);
 }
+
+#[test]
+fn echoes_that_were_kept() {
+    each("echo", fuzz::echo);
+}

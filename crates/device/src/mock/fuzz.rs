@@ -7,6 +7,10 @@
 
 use std::sync::Arc;
 
+use blockyard_abi::virtio_hello as abi;
+use blockyard_abi::virtio_hello::{EchoReply, EchoRequest};
+use zerocopy::FromBytes;
+
 use super::{Part, Raw, Rig};
 use crate::chain::Chain;
 use crate::device::{Answer, Device, Handler, Waker};
@@ -125,5 +129,41 @@ pub fn blk(data: &[u8]) {
             assert_eq!(used.written as usize, room);
             assert!(matches!(used.bytes.last(), Some(0..=2)), "a status is ok, an error, or unsupported");
         }
+    }
+}
+
+/// The bytes are an echo, after one byte of the features that the driver has chosen, one that says how the request is cut,
+/// and one that says how much room there is.
+pub fn echo(data: &[u8]) {
+    let (&[features, cut, room], request) = data.split_first_chunk().unwrap_or((&[0; 3], &[]));
+    let spec: DeviceSpec = "hello,max-message=1024".parse().expect("a good description");
+    let device = spec.make().expect("a small device");
+    device.negotiated(features.into());
+    let mut rig = Rig::with(device, abi::QUEUE_ECHO.into(), SIZE, true, None);
+    let (front, back) = request.split_at(usize::from(cut).min(request.len()));
+    let room = usize::from(room) * 8 + usize::from(room % 3);
+    let mut parts = vec![Part::Read(front.to_vec()), Part::Read(back.to_vec())];
+    if room > 0 {
+        parts.push(Part::Write(room));
+    }
+    rig.driver.send(&parts);
+    rig.round();
+    let used = rig.driver.used().expect("whatever it is, it comes back");
+    let Ok((reply, payload)) = EchoReply::read_from_prefix(&used.bytes[..used.written as usize]) else {
+        assert!(used.written == 0 && room < size_of::<EchoReply>(), "a reply is whole: {used:?}");
+        return;
+    };
+    let status = reply.status.get();
+    assert!(status <= abi::STATUS_NO_ROOM, "{used:?}");
+    if status != abi::STATUS_OK {
+        assert!(payload.is_empty(), "only an echo has a payload: {used:?}");
+        return;
+    }
+    let (header, sent) = EchoRequest::read_from_prefix(request).expect("what was accepted has a header");
+    assert_eq!((reply.tag, reply.length.get() as usize), (header.tag, payload.len()));
+    let sent = sent.iter().copied();
+    match header.op.get() {
+        abi::OP_ECHO => assert!(sent.eq(payload.iter().copied()), "{used:?}"),
+        _ => assert!(sent.rev().eq(payload.iter().copied()), "{used:?}"),
     }
 }
