@@ -28,24 +28,9 @@ fn the_kernel_sees_what_the_description_says() {
     });
 }
 
-/// The count of this name that the device prints when it gets SIGUSR1.
+/// What the device has counted under this name.
 fn figure(guest: &Guest, name: &str) -> blockyard_lab::Result<u64> {
-    use rustix::process::{Pid, Signal, kill_process};
-    let device = guest.device("blk0")?;
-    let lines = |log: &str| log.lines().filter(|line| line.starts_with("{\"blk.")).count();
-    let before = lines(&device.log()?);
-    let pid = device.pid().and_then(|pid| Pid::from_raw(pid as i32)).expect("it runs");
-    kill_process(pid, Signal::USR1).expect("it runs");
-    loop {
-        let log = device.log()?;
-        if lines(&log) > before {
-            let line = log.lines().rfind(|line| line.starts_with("{\"blk.")).expect("it was just seen");
-            let figures: serde_json::Value = serde_json::from_str(line).expect("it is JSON");
-            return Ok(figures[name].as_u64().unwrap_or_else(|| panic!("no {name} in {line}")));
-        }
-        // Another process writes; each look asks whether the guest is still there.
-        sh(guest, "true")?;
-    }
+    Ok(guest.device("blk0")?.counters()?[name])
 }
 
 #[test]

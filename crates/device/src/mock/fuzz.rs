@@ -110,18 +110,21 @@ fn descriptor(bytes: &[u8]) -> Raw {
     }
 }
 
+/// A request in two pieces, and room for its answer, if there is to be any.
+fn parts(request: &[u8], cut: u8, room: usize) -> Vec<Part> {
+    let (front, back) = request.split_at(usize::from(cut).min(request.len()));
+    let mut parts = vec![Part::Read(front.to_vec()), Part::Read(back.to_vec())];
+    parts.extend((room > 0).then_some(Part::Write(room)));
+    parts
+}
+
 /// The bytes are a request to a disk, after one byte that says how it is cut and one that says how much room there is.
 pub fn blk(data: &[u8]) {
     let (&[cut, room], request) = data.split_first_chunk().unwrap_or((&[0, 0], &[]));
     let spec: DeviceSpec = "blk,size=64K".parse().expect("a good description");
     let mut rig = Rig::new(spec.make().expect("a small disk"));
-    let (front, back) = request.split_at(usize::from(cut).min(request.len()));
     let room = usize::from(room) * 64 + usize::from(room % 3);
-    let mut parts = vec![Part::Read(front.to_vec()), Part::Read(back.to_vec())];
-    if room > 0 {
-        parts.push(Part::Write(room));
-    }
-    rig.driver.send(&parts);
+    rig.driver.send(&parts(request, cut, room));
     rig.round();
     match rig.driver.used() {
         None => assert!(room == 0 && rig.is_stopped(), "a request with room for a status is answered"),
@@ -140,13 +143,8 @@ pub fn echo(data: &[u8]) {
     let device = spec.make().expect("a small device");
     device.negotiated(features.into());
     let mut rig = Rig::with(device, abi::QUEUE_ECHO.into(), SIZE, true, None);
-    let (front, back) = request.split_at(usize::from(cut).min(request.len()));
     let room = usize::from(room) * 8 + usize::from(room % 3);
-    let mut parts = vec![Part::Read(front.to_vec()), Part::Read(back.to_vec())];
-    if room > 0 {
-        parts.push(Part::Write(room));
-    }
-    rig.driver.send(&parts);
+    rig.driver.send(&parts(request, cut, room));
     rig.round();
     let used = rig.driver.used().expect("whatever it is, it comes back");
     let Ok((reply, payload)) = EchoReply::read_from_prefix(&used.bytes[..used.written as usize]) else {
