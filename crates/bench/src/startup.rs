@@ -45,7 +45,7 @@ pub fn measure(kernel: &Kernel, accel: Accel, command: &[OsString], job: &mut Jo
         };
         answer(Command::new(program).args(options).args(["--", "sh", "-c", SAY]))
     };
-    let theirs = || answer(virtme_ng(&vng, &kernel.bzimage(), fast));
+    let theirs = || answer(virtme_ng(&vng, &kernel.image(), fast));
     let mut series = Series::of(2);
     for round in 0..=ROUNDS {
         job.detail(&format!("{SUBJECT}: round {round} of {ROUNDS}"));

@@ -12,6 +12,7 @@
 
 mod build;
 mod builtin;
+mod compile;
 mod config;
 mod install;
 mod kconfig;
@@ -160,9 +161,10 @@ impl Kernel {
         &self.dir
     }
 
-    /// The image that QEMU boots.
-    pub fn bzimage(&self) -> PathBuf {
-        self.kdir().join("arch/x86/boot/bzImage")
+    /// The image that QEMU boots: the kernel as it was linked, entered by PVH (`xen/interface/elfnote.h`), so that no
+    /// boot has to decompress it.
+    pub fn image(&self) -> PathBuf {
+        self.kdir().join("vmlinux")
     }
 
     /// The folder that external modules are built against, as in `make -C KDIR M=...`.

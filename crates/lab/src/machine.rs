@@ -95,7 +95,7 @@ pub struct MachineBuilder {
 /// What a machine needs to know of its kernel.
 #[derive(Debug, Clone)]
 struct Image {
-    bzimage: PathBuf,
+    file: PathBuf,
     release: String,
     modules: PathBuf,
     debug: bool,
@@ -105,7 +105,7 @@ impl MachineBuilder {
     /// The kernel to boot, with its own modules.
     pub fn kernel(mut self, kernel: &Kernel) -> Self {
         self.kernel = Some(Image {
-            bzimage: kernel.bzimage(),
+            file: kernel.image(),
             release: kernel.release().to_owned(),
             modules: kernel.modules_dir(),
             debug: kernel.profile() == Profile::Debug,
@@ -113,16 +113,16 @@ impl MachineBuilder {
         self
     }
 
-    /// A kernel that the lab did not build: its image, its release (as `uname -r` tells it), and a folder that holds
+    /// A kernel that the lab did not build: its image (bzImage, or a vmlinux with PVH), its release (as `uname -r` tells it), and a folder that holds
     /// `lib/modules/RELEASE`. It must have what a guest needs built in: virtio, ext4, overlayfs, devtmpfs.
     pub fn kernel_image(
         mut self,
-        bzimage: impl Into<PathBuf>,
+        file: impl Into<PathBuf>,
         release: impl Into<String>,
         modules: impl Into<PathBuf>,
     ) -> Self {
-        let (bzimage, release, modules) = (bzimage.into(), release.into(), modules.into());
-        self.kernel = Some(Image { bzimage, release, modules, debug: false });
+        let (file, release, modules) = (file.into(), release.into(), modules.into());
+        self.kernel = Some(Image { file, release, modules, debug: false });
         self
     }
 
@@ -237,7 +237,7 @@ impl MachineBuilder {
         slots.boot();
         let launch = Launch {
             engine,
-            kernel: &image.bzimage,
+            kernel: &image.file,
             initramfs: &initramfs,
             append: &self.append,
             mem_mib: self.mem_mib,

@@ -164,7 +164,7 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Writes all output to this file as it comes, created anew.
+    /// Adds all output to this file as it comes.
     #[must_use]
     pub fn log_to(mut self, path: impl AsRef<Path>) -> Self {
         self.log = Some(path.as_ref().to_owned());

@@ -12,7 +12,7 @@ use crate::args;
 pub fn run(args: &args::Kernel) -> Result<ExitCode> {
     match args {
         args::Kernel::Build(choice) | args::Kernel::Path(choice) => {
-            println!("{}", Kernel::ensure(&spec(choice))?.bzimage().display());
+            println!("{}", Kernel::ensure(&spec(choice))?.image().display());
         }
         args::Kernel::Config(choice) => print!("{}", kernel::config(&spec(choice))?),
         args::Kernel::Menuconfig(choice) => print!("{}", kernel::menuconfig(&spec(choice))?),

@@ -80,7 +80,7 @@ mod tests {
             "rust/core.o",
             "rust/.core.o.cmd",
             "scripts/mod/modpost.o",
-            "arch/x86/boot/bzImage",
+            "System.map",
         ];
         for file in files {
             let path = dir.path().join(file);
@@ -97,7 +97,7 @@ mod tests {
                 "rust/core.o",
                 "rust/.core.o.cmd",
                 "scripts/mod/modpost.o",
-                "arch/x86/boot/bzImage"
+                "System.map"
             ]
         );
     }

@@ -173,7 +173,8 @@ impl<'a, 'k> Run<'a, 'k> {
     fn start(mut command: Command<'a>, kept: Option<&'k mut Kept>) -> Result<Self> {
         let log = match &command.log {
             Some(path) => {
-                Some(File::create(path).context(Kind::Lab, || format!("cannot create {}", path.display()))?)
+                let log = File::options().create(true).append(true).open(path);
+                Some(log.context(Kind::Lab, || format!("cannot write {}", path.display()))?)
             }
             None => None,
         };
