@@ -14,6 +14,7 @@ mod root;
 
 use blockyard_proto::{BOOT_CONFIG_PATH, BootConfig};
 
+use crate::console;
 use crate::error::{Context, Error};
 
 pub use profile::Profile;
@@ -21,6 +22,7 @@ pub use profile::Profile;
 /// Everything up to the point where programs can be run.
 pub fn boot(profile: &mut Profile) -> Result<BootConfig, Error> {
     mounts::early()?;
+    console::unmute().context(|| "cannot set the console's level".into())?;
     let config = config()?;
     root::enter()?;
     profile.reached("root");

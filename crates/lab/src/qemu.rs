@@ -16,7 +16,7 @@ mod unpacked;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use blockyard_proto::{OWNER_PORT, ROOT_SERIAL, VISITOR_PORT};
+use blockyard_proto::{OWNER_PORT, QUIET_LOGLEVEL, ROOT_SERIAL, VISITOR_PORT};
 
 use crate::accel::Engine;
 use crate::error::{Error, Kind, Result};
@@ -144,7 +144,7 @@ pub struct Network {
 pub struct Launch<'a> {
     /// How the processor is run.
     pub engine: Engine,
-    /// The kernel's bzImage.
+    /// The kernel's image.
     pub kernel: &'a Path,
     /// The initramfs.
     pub initramfs: &'a Path,
@@ -194,8 +194,10 @@ impl Launch<'_> {
 
     fn command_line(&self) -> String {
         // panic=-1 with -no-reboot: a kernel that panics ends QEMU at once.
-        let mut line =
-            String::from("console=ttyS0,115200 panic=-1 quiet loglevel=7 rdinit=/init mitigations=off");
+        let mut line = String::from("console=ttyS0,115200 panic=-1 rdinit=/init mitigations=off");
+        // The boot's three hundred lines would take a tenth of the boot to print. The agent has what comes after it
+        // printed too, and a kernel that panics prints all that it had kept.
+        line.push_str(&format!(" loglevel={QUIET_LOGLEVEL} panic_console_replay"));
         line.push_str(" printk.devkmsg=on random.trust_cpu=on nokaslr");
         // On a loaded host an emulated timer may be late, which the kernel would take for a broken one: its check
         // of the IO-APIC's timer panics, its watchdog gives up the TSC.

@@ -31,6 +31,12 @@ pub use message::{BootConfig, Exec, Failure, NetConfig, Outcome, Presence, Reque
 /// The version of everything in this crate; both ends must have the same, and are built from one source.
 pub const VERSION: u16 = 2;
 
+/// The console's level (as in `loglevel=`) of a boot that prints warnings and worse. From the agent's start on, notes are
+/// printed too: [`USUAL_LOGLEVEL`].
+pub const QUIET_LOGLEVEL: u8 = 5;
+/// The console's level of a guest that has booted.
+pub const USUAL_LOGLEVEL: u8 = 7;
+
 /// The port of the process that booted the guest, as QEMU names it.
 pub const OWNER_PORT: &str = "blockyard.0";
 /// The port of any other process, one at a time.

@@ -44,6 +44,19 @@ impl KernelLog {
         Ok(Self { shared, marks: AtomicU32::new(0) })
     }
 
+    /// Forgets what has been read up to the last mark, which is kept: it tells when that was.
+    pub(super) fn turn_page(&self) {
+        let mut lines = lock(&self.shared.lines);
+        if let Some(mark) = lines.iter().rposition(|line| line.text.starts_with(MARK)) {
+            lines.drain(..mark);
+        }
+    }
+
+    /// When the last line came, in microseconds since the boot.
+    pub(super) fn last_micros(&self) -> u64 {
+        lock(&self.shared.lines).iter().rev().find_map(|line| line.micros).unwrap_or(0)
+    }
+
     /// All that has been read, our own marks not among it.
     fn lines(&self) -> Vec<Line> {
         lock(&self.shared.lines).iter().filter(|line| !line.text.starts_with(MARK)).cloned().collect()
@@ -81,7 +94,7 @@ impl Shared {
 }
 
 impl Guest {
-    /// The kernel log up to now, from the first record on.
+    /// The kernel log up to now, from the first record on or since [`turn_page`](Self::turn_page).
     pub fn dmesg(&self) -> Result<Vec<Line>> {
         let mark = format!("{MARK}{}", self.log.marks.fetch_add(1, Ordering::Relaxed));
         self.ask("reading the kernel log", Request::MarkKernelLog { text: mark.clone() }, LIMIT)?;

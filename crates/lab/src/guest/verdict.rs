@@ -18,7 +18,7 @@ const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
 /// What is known of a guest that has ended well.
 #[derive(Debug)]
 pub struct Report {
-    /// The kernel log, whole.
+    /// The kernel log since the boot, or since the last page was turned.
     pub log: Vec<Line>,
     /// What the log said that the test had announced.
     pub allowed: Vec<crate::klog::Complaint>,
@@ -27,14 +27,31 @@ pub struct Report {
 impl Guest {
     /// Ends the guest; an error of [`Kind::KernelLog`] if its kernel complained of anything that was not allowed.
     pub fn finish(self) -> Result<Report> {
+        let (log, tainted) = self.evidence()?;
+        self.reset()?;
+        self.judge(&self.with_late_lines(log.clone()), tainted, log)
+    }
+
+    /// Judges what the kernel has said so far as [`finish`](Self::finish) does, and begins a new log: for a guest that
+    /// goes on to another use.
+    pub fn turn_page(&self) -> Result<Report> {
+        let (log, tainted) = self.evidence()?;
+        self.check("dmesg --clear")?;
+        self.log.turn_page();
+        self.judge(&log, tainted, log.clone())
+    }
+
+    /// The log up to now and the kernel's taint.
+    fn evidence(&self) -> Result<(Vec<Line>, Option<u64>)> {
         self.session.vitals().check()?;
         if self.debug_kernel {
             self.scan_for_leaks()?;
         }
-        let log = self.dmesg()?;
-        let tainted = self.tainted()?;
-        self.reset()?;
-        let verdict = Verdict::new(&self.with_late_lines(log.clone()), &self.allowed, tainted);
+        Ok((self.dmesg()?, self.tainted()?))
+    }
+
+    fn judge(&self, said: &[Line], tainted: Option<u64>, log: Vec<Line>) -> Result<Report> {
+        let verdict = Verdict::new(said, &self.allowed, tainted);
         let allowed = verdict.allowed.clone();
         verdict.into_result()?;
         Ok(Report { log, allowed })
@@ -58,7 +75,7 @@ impl Guest {
 
     /// What the console has said since the log was read: unmounting may be the moment of the splat.
     fn with_late_lines(&self, mut log: Vec<Line>) -> Vec<Line> {
-        let last = log.iter().rev().find_map(|line| line.micros).unwrap_or(0);
+        let last = self.log.last_micros();
         let console = parse::console(&self.session.vitals().console());
         log.extend(console.into_iter().filter(|line| line.micros.is_some_and(|micros| micros > last)));
         log
