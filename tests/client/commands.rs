@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Disks made, shown and removed, and what wrong use of `simctl` gets.
 
-use blockyard_tests::{machine, run, with_simblk};
+use blockyard_tests::{on_guest, with_simblk};
 
 use crate::fails;
 
 #[test]
 fn without_the_driver_it_says_what_to_load() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for command in ["list", "info 0", "create", "remove 0", "register", "io 1"] {
             fails(guest, &format!("simctl {command}"), 3, "modprobe simblk")?;
         }

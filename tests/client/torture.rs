@@ -3,11 +3,11 @@
 //! answers is judged by the program, what it does to the kernel by the log, and what it leaks by unloading it.
 
 use blockyard_lab::programs;
-use blockyard_tests::{machine, run};
+use blockyard_tests::on_guest;
 
 #[test]
 fn random_ioctls_get_documented_answers_only() {
-    run(machine().mem_mib(1024).cpus(2), |guest| {
+    on_guest(|guest| {
         let program = programs::ensure()?.simtorture();
         guest.push(&program, "/tmp/simtorture")?;
         guest.load("simblk", "disks=2")?;

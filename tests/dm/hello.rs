@@ -163,6 +163,7 @@ fn io_of_every_kind_arrives_below_once() {
             !log.contains("hello: Read") && log.contains("simblk0: Read sector 32808 bytes 4096"),
             "{log}"
         );
+        guest.check("udevadm control --start-exec-queue")?;
         refused_messages(guest)
     });
 }

@@ -11,12 +11,12 @@ mod snap;
 mod stripe2;
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, run};
+use blockyard_tests::on_guest;
 
 /// Boots a guest with these modules loaded, the disks' first: `"simblk size_mb=64"`.
 #[track_caller]
 pub fn with_modules(modules: &[&str], test: impl FnOnce(&Guest) -> Result<()>) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for module in modules {
             let (name, params) = module.split_once(' ').unwrap_or((module, ""));
             guest.load(name, params)?;

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use blockyard_lab::{Disk, Guest, Result};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{machine, on_guest, run};
 
 use crate::load::survives_reloads;
 use crate::{script, with_modules};
@@ -118,7 +118,7 @@ fn over_simblk(part: Part) {
 }
 
 fn over_loop(part: Part) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         load_targets(guest)?;
         let made = script(
             guest,

@@ -2,12 +2,12 @@
 //! `bytedev`: reads that wait for a byte, are told not to, or are interrupted; and a byte that is repeated for ever.
 
 use blockyard_lab::{Guest, Result, programs};
-use blockyard_tests::{machine, repeated, run};
+use blockyard_tests::{on_guest, repeated};
 
 /// Runs `test` with the module loaded, and with the program that makes the calls that no shell can.
 #[track_caller]
 fn with_device(test: impl FnOnce(&Guest) -> Result<()>) {
-    run(machine().cpus(2), |guest| {
+    on_guest(|guest| {
         guest.push(&programs::ensure()?.chrtest(), "/tmp/chrtest")?;
         guest.load("bytedev", "")?;
         guest.check("udevadm settle --timeout=60")?;
@@ -96,7 +96,7 @@ read at a position: ESPIPE
 repeated!(it_comes_and_goes_and_goes_under_load, 20, 200);
 
 fn it_comes_and_goes_and_goes_under_load(times: u32) {
-    run(machine().cpus(2), |guest| {
+    on_guest(|guest| {
         guest.check(&format!(
             "for i in $(seq {times}); do insmod $(modinfo -n bytedev) && rmmod bytedev || exit 1; done
              udevadm settle --timeout=60

@@ -2,7 +2,7 @@
 //! `chardev`: a device node that comes and goes with the module, one opener at a time.
 
 use blockyard_lab::{Guest, Result, programs};
-use blockyard_tests::{machine, repeated, run};
+use blockyard_tests::{on_guest, repeated};
 
 /// Loads the module; returns once udev has done its part.
 fn load(guest: &Guest) -> Result<()> {
@@ -20,7 +20,7 @@ fn is_gone(guest: &Guest) -> Result<()> {
 
 #[test]
 fn the_driver_makes_a_class_and_a_node_and_takes_them_away() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for field in ["author", "description", "license", "version"] {
             let value = guest.check(&format!("modinfo -F {field} chardev"))?;
             assert!(!value.trim().is_empty(), "modinfo has no {field}");
@@ -41,7 +41,7 @@ fn the_driver_makes_a_class_and_a_node_and_takes_them_away() {
 
 #[test]
 fn a_udev_rule_runs_a_script_when_the_device_appears() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.check(
             r#"set -e
 mkdir -p /usr/local/bin /etc/udev/rules.d
@@ -67,7 +67,7 @@ udevadm control --reload"#,
 
 #[test]
 fn a_read_session_tells_how_often_it_was_opened_and_then_ends() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         load(guest)?;
         assert_eq!(guest.check("cat /dev/chardev")?, "opened 1 time\n");
         assert_eq!(guest.check("cat /dev/chardev")?, "opened 2 times\n");
@@ -97,7 +97,7 @@ seek before the beginning: EINVAL
 
 #[test]
 fn one_opener_at_a_time_nobody_writes_and_the_module_stays_while_it_is_open() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         load(guest)?;
         let refused = guest.exec("exec 3</dev/chardev; cat /dev/chardev")?;
         assert!(refused.stderr_text().contains("Device or resource busy"), "{}", refused.stderr_text());
@@ -116,7 +116,7 @@ fn one_opener_at_a_time_nobody_writes_and_the_module_stays_while_it_is_open() {
 repeated!(loads_and_unloads_leave_nothing, 20, 200);
 
 fn loads_and_unloads_leave_nothing(times: u32) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.check(&format!(
             "for i in $(seq {times}); do insmod $(modinfo -n chardev) && rmmod chardev || exit 1; done"
         ))?;
@@ -126,7 +126,7 @@ fn loads_and_unloads_leave_nothing(times: u32) {
 
 #[test]
 fn it_can_be_unloaded_under_load() {
-    run(machine().cpus(2), |guest| {
+    on_guest(|guest| {
         for round in 0..5 {
             guest.load("chardev", "")?;
             // A node of our own, for the driver's goes with it: an old one leads nowhere, and says so.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `chardev_ioctl`: a message that is set and told by ioctl, with the program that does.
 
-use blockyard_lab::{Guest, MachineBuilder, Result, programs};
-use blockyard_tests::{machine, repeated, run};
+use blockyard_lab::{Guest, Result, programs};
+use blockyard_tests::{on_guest, repeated};
 
 /// Runs `test` with the module loaded, and with the program that makes calls no honest program makes.
 #[track_caller]
-fn with_device(machine: MachineBuilder, test: impl FnOnce(&Guest) -> Result<()>) {
-    run(machine, |guest| {
+fn with_device(test: impl FnOnce(&Guest) -> Result<()>) {
+    on_guest(|guest| {
         guest.push(&programs::ensure()?.chrtest(), "/tmp/chrtest")?;
         guest.load("chardev_ioctl", "")?;
         guest.check("udevadm settle --timeout=60")?;
@@ -26,7 +26,7 @@ fn fails(guest: &Guest, line: &str, code: i32, says: &str) -> Result<()> {
 
 #[test]
 fn the_program_sets_and_gets_the_message_and_its_bytes() {
-    with_device(machine(), |guest| {
+    with_device(|guest| {
         assert_eq!(
             guest.check("stat -c '%F %Hr:%Lr' /dev/chardev_ioctl")?.trim(),
             "character special file 120:0"
@@ -61,7 +61,7 @@ fn the_program_sets_and_gets_the_message_and_its_bytes() {
 
 #[test]
 fn wrong_calls_get_the_error_that_is_documented() {
-    with_device(machine(), |guest| {
+    with_device(|guest| {
         let said = guest.check("/tmp/chrtest bad-message /dev/chardev_ioctl")?;
         let expected = "\
 unknown number: ENOTTY
@@ -96,7 +96,7 @@ reserved field: EINVAL
 
 #[test]
 fn two_programs_at_once_never_see_half_a_message() {
-    with_device(machine().cpus(2), |guest| {
+    with_device(|guest| {
         // So often, because it is needed: a driver that gave up its lock between two halves was seen through after some
         // thousand messages, and never within 2000.
         let said = guest.check(
@@ -115,7 +115,7 @@ fn two_programs_at_once_never_see_half_a_message() {
 repeated!(loading_leaves_nothing_and_goes_under_load, 20, 200);
 
 fn loading_leaves_nothing_and_goes_under_load(times: u32) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.check(&format!(
             "for i in $(seq {times}); do insmod $(modinfo -n chardev_ioctl) && rmmod chardev_ioctl || exit 1; done
              udevadm settle --timeout=60

@@ -2,7 +2,7 @@
 //! `hello`: its lines in the log, and what becomes of each kind of parameter, right and wrong.
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, repeated, run};
+use blockyard_tests::{on_guest, repeated};
 
 /// Loads the module with these parameters, as in a modprobe's configuration, and unloads it; gives what the log has of it.
 fn logged(guest: &Guest, params: &str) -> Result<String> {
@@ -20,7 +20,7 @@ fn shown(guest: &Guest, name: &str) -> Result<String> {
 
 #[test]
 fn modinfo_tells_of_each_parameter_with_its_type() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         let params = guest.check("modinfo -F parm hello")?;
         for (name, kind) in
             [("times", "u32"), ("loud", "bool"), ("whom", "string"), ("numbers", "array of i32")]
@@ -41,7 +41,7 @@ fn modinfo_tells_of_each_parameter_with_its_type() {
 
 #[test]
 fn it_greets_as_its_parameters_say_and_shows_them_in_sysfs() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         let log = logged(guest, "")?;
         assert_eq!(log, "hello: hello, world\nhello: 0 number(s): []\nhello: goodbye, world\n");
 
@@ -93,7 +93,7 @@ fn a_wrong_value_is_einval_and_a_line_that_says_which() {
         ("numbers=1,2147483648", item(2)),
         ("numbers=", item(1)),
     ];
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for (param, why) in wrong {
             guest.check("dmesg -C")?;
             let tried = guest.exec(&format!("insmod $(modinfo -n hello) {param}"))?;
@@ -118,7 +118,7 @@ fn a_wrong_value_is_einval_and_a_line_that_says_which() {
 repeated!(it_can_be_loaded_and_unloaded, 20, 200);
 
 fn it_can_be_loaded_and_unloaded(times: u32) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.check(&format!(
             "m=$(modinfo -n hello)
              for i in $(seq {times}); do
@@ -131,7 +131,7 @@ fn it_can_be_loaded_and_unloaded(times: u32) {
 
 #[test]
 fn a_parameter_is_read_while_the_module_goes() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         // A reader either gets the whole value or finds the file gone, and never keeps the module.
         guest.check(
             "m=$(modinfo -n hello)

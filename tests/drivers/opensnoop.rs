@@ -3,7 +3,7 @@
 //! the calls themselves do not notice.
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, repeated, run};
+use blockyard_tests::{on_guest, repeated};
 
 /// A process that there is not: the filter of a test that turns reporting on later.
 const NOBODY: &str = "pid=4194305";
@@ -11,7 +11,7 @@ const NOBODY: &str = "pid=4194305";
 /// Runs `test` with the module loaded with these parameters.
 #[track_caller]
 fn with_opensnoop(params: &str, test: impl FnOnce(&Guest) -> Result<()>) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("opensnoop", params)?;
         test(guest)
     });
@@ -215,7 +215,7 @@ fn readers_wait_poll_are_interrupted_and_keep_the_module() {
 repeated!(loads_and_unloads_while_files_are_opened_leave_nothing, 15, 200);
 
 fn loads_and_unloads_while_files_are_opened_leave_nothing(times: u32) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.check(&format!(
             "for opener in 1 2; do
                  sh -c 'while ! [ -e /tmp/stop ]; do : </etc/hostname || exit 1; done; >&3 echo done' 3>>/tmp/done &

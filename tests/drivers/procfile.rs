@@ -2,7 +2,7 @@
 //! `procfile`: a text and a list in /proc.
 
 use blockyard_lab::{Guest, Result, klog::Allow};
-use blockyard_tests::{machine, repeated, run};
+use blockyard_tests::{machine, on_guest, repeated, run};
 
 use crate::twin;
 
@@ -22,7 +22,7 @@ fn squares(up_to: u64) -> String {
 
 #[test]
 fn a_text_in_proc_is_read_and_written_as_a_file_is() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("procfile", "")?;
         assert_eq!(guest.check("stat -c '%a %U' /proc/procfile")?, "644 root\n");
         assert_eq!(guest.check("cat /proc/procfile")?, "");
@@ -59,7 +59,7 @@ fn a_text_in_proc_is_read_and_written_as_a_file_is() {
 
 #[test]
 fn a_list_of_many_pages_is_whole_and_can_be_read_from_anywhere() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("procfile", "")?;
         assert_eq!(guest.check("cat /proc/procfile_squares")?, squares(10));
         guest.check("echo 5000 >/proc/procfile_squares")?;
@@ -110,7 +110,7 @@ fn a_list_of_many_pages_is_whole_and_can_be_read_from_anywhere() {
 
 #[test]
 fn entries_go_with_the_module_also_while_they_are_open() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for field in ["author", "description", "license", "version"] {
             assert_ne!(guest.check(&format!("modinfo -F {field} procfile"))?.trim(), "", "{field}");
         }
@@ -148,7 +148,7 @@ fn a_name_that_is_taken_is_an_error_and_nothing_stays() {
 repeated!(loads_and_unloads_some_under_readers_and_writers, 10, 180);
 
 fn loads_and_unloads_some_under_readers_and_writers(times: u32) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.check(&format!(
             "(until test -e /tmp/over; do cat /proc/procfile_squares /proc/procfile; done) >/dev/null 2>&1 & a=$!
              (until test -e /tmp/over; do echo 300 >/proc/procfile_squares; echo x >>/proc/procfile; done) 2>/dev/null & b=$!

@@ -2,7 +2,7 @@
 //! `sysobj`: an object in sysfs with attributes, and the events that tell of their changes.
 
 use blockyard_lab::{Guest, Result, klog::Allow};
-use blockyard_tests::{machine, repeated, run};
+use blockyard_tests::{machine, on_guest, repeated, run};
 
 use crate::twin;
 
@@ -26,7 +26,7 @@ fn events(guest: &Guest) -> Result<Vec<String>> {
 
 #[test]
 fn attributes_keep_what_is_right_and_udev_hears_of_changes() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for field in ["author", "description", "license", "version"] {
             assert_ne!(guest.check(&format!("modinfo -F {field} sysobj"))?.trim(), "", "{field}");
         }
@@ -75,7 +75,7 @@ fn attributes_keep_what_is_right_and_udev_hears_of_changes() {
 
 #[test]
 fn attributes_that_are_open_do_not_keep_the_module_and_then_give_enodev() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("sysobj", "")?;
         guest.check(&format!(
             "exec 3<{INT} 4>{TEXT} 5<{CHANGES} && rmmod sysobj || exit 1
@@ -108,7 +108,7 @@ fn an_object_whose_name_is_taken_is_an_error_and_nothing_stays() {
 repeated!(loads_and_unloads_some_under_readers_and_writers, 10, 180);
 
 fn loads_and_unloads_some_under_readers_and_writers(times: u32) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.check(&format!(
             "(until test -e /tmp/over; do cat {INT} {TEXT} {CHANGES}; done) >/dev/null 2>&1 & a=$!
              (until test -e /tmp/over; do echo 1 >{INT}; echo x >{TEXT}; done) 2>/dev/null & b=$!

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, repeated, run};
+use blockyard_tests::{on_guest, repeated};
 
 /// A program that another user runs.
 const AS_USER: &str = "setpriv --reuid 1000 --regid 1001 --clear-groups";
@@ -70,7 +70,7 @@ fn sleeper(guest: &Guest, program: &str) -> Result<String> {
 
 #[test]
 fn what_is_told_is_what_proc_tells() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for field in ["author", "description", "license", "version"] {
             assert_ne!(guest.check(&format!("modinfo -F {field} taskinfo"))?.trim(), "", "{field}");
         }
@@ -114,7 +114,7 @@ fn what_is_told_is_what_proc_tells() {
 
 #[test]
 fn questions_that_have_no_answer_get_the_right_error() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("taskinfo", "")?;
         for entry in ["process", "children"] {
             let open = format!("exec 3<>/proc/taskinfo/{entry}");
@@ -148,7 +148,7 @@ fn questions_that_have_no_answer_get_the_right_error() {
 
 #[test]
 fn children_are_those_that_proc_tells() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("taskinfo", "")?;
         // More than fits into a page, read a little at a time.
         let script = "
@@ -174,7 +174,7 @@ fn children_are_those_that_proc_tells() {
 
 #[test]
 fn a_signal_needs_cap_kill_of_the_opener_and_of_the_writer() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("taskinfo", "")?;
         let refused = |script: &str, why: &str| -> Result<()> {
             let tried = guest.exec(script)?;
@@ -219,7 +219,7 @@ fn a_signal_needs_cap_kill_of_the_opener_and_of_the_writer() {
 repeated!(processes_that_come_and_go_do_no_harm_nor_does_unloading_meanwhile, 10, 180);
 
 fn processes_that_come_and_go_do_no_harm_nor_does_unloading_meanwhile(times: u32) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.check(&format!(
             "(until test -e /tmp/over; do for i in 1 2 3 4 5 6 7 8; do true & done; wait; done) & forker=$!
              # An `exec` that fails ends its shell, so that there is one for each round.

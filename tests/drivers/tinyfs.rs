@@ -2,12 +2,12 @@
 //! `tinyfs`: a file system in memory, its limits, and what is left of it when it is unmounted: nothing.
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, repeated, run};
+use blockyard_tests::{on_guest, repeated};
 
 /// Runs `test` with the module loaded and an instance at `/mnt/t`.
 #[track_caller]
 fn with_tinyfs(options: &str, test: impl FnOnce(&Guest) -> Result<()>) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("tinyfs", "")?;
         guest.check(&format!("mkdir -p /mnt/t && mount -t tinyfs none /mnt/t -o {options}"))?;
         test(guest)
@@ -30,7 +30,7 @@ fn refused(guest: &Guest, command: &str) -> Result<String> {
 
 #[test]
 fn it_is_registered_and_its_options_are_what_the_mount_says() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("tinyfs", "")?;
         assert_eq!(guest.check("grep tinyfs /proc/filesystems")?, "nodev\ttinyfs\n");
         guest.check("mkdir -p /mnt/t")?;
@@ -213,7 +213,7 @@ fn unmounting_frees_all_memory() {
 repeated!(loads_and_unloads_with_a_mount_each_leave_nothing, 20, 200);
 
 fn loads_and_unloads_with_a_mount_each_leave_nothing(times: u32) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.check(&format!(
             "mkdir -p /mnt/t
              for i in $(seq {times}); do

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is written is read back: by dd, fio's verify, file systems and partition tables.
 
-use blockyard_tests::{machine, run, with_simblk};
+use blockyard_tests::{on_guest, with_simblk};
 
 #[test]
 fn random_bytes_at_odd_places_come_back() {
@@ -149,7 +149,7 @@ fn io_that_must_not_wait_is_served() {
 
 #[test]
 fn a_request_is_at_most_1024_sectors() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("simblk", "")?;
         assert_eq!(guest.check("cat /sys/block/simblk0/queue/max_hw_sectors_kb")?.trim(), "512");
         Ok(())

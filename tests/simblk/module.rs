@@ -2,7 +2,7 @@
 //! Loading and unloading: metadata, parameters, refusals.
 
 use blockyard_lab::{Guest, Result};
-use blockyard_tests::{machine, repeated, run, with_simblk};
+use blockyard_tests::{on_guest, repeated, with_simblk};
 
 /// Tries to load with these parameters; gives the exit code's refusal and what the kernel logged of it.
 fn refused(guest: &Guest, params: &str) -> Result<(String, String)> {
@@ -16,7 +16,7 @@ fn refused(guest: &Guest, params: &str) -> Result<(String, String)> {
 
 #[test]
 fn modinfo_is_complete() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for field in ["author", "description", "license", "version"] {
             let value = guest.check(&format!("modinfo -F {field} simblk"))?;
             assert!(!value.trim().is_empty(), "modinfo has no {field}");
@@ -42,7 +42,7 @@ fn wrong_parameters_are_refused_with_a_line_that_names_them() {
         ("block_size=8192", "block_size", "8192"),
         ("disks=65", "disks", "65"),
     ];
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for (params, name, value) in wrong {
             let (said, log) = refused(guest, params)?;
             assert!(said.contains("Invalid"), "{params}: no EINVAL: {said}");
@@ -55,7 +55,7 @@ fn wrong_parameters_are_refused_with_a_line_that_names_them() {
 
 #[test]
 fn text_for_a_number_is_refused() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for params in ["size_mb=big", "disks=many", "disks=-1", "block_size=0x", "disks=99999999999"] {
             let (said, _) = refused(guest, params)?;
             assert!(said.contains("Invalid") || said.contains("range"), "{params}: {said}");
@@ -76,7 +76,7 @@ fn loading_it_twice_says_that_it_is_there() {
 
 #[test]
 fn modprobe_and_modprobe_r_work() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.check("modprobe simblk && udevadm settle && test -b /dev/simblk0")?;
         guest.check("modprobe -r simblk && ! test -e /dev/simblk0").map(drop)
     });
@@ -84,7 +84,7 @@ fn modprobe_and_modprobe_r_work() {
 
 #[test]
 fn no_disk_to_sixty_four_disks() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for disks in [0, 1, 64] {
             guest.load("simblk", &format!("disks={disks}"))?;
             guest.check("udevadm settle --timeout=60")?;
@@ -98,7 +98,7 @@ fn no_disk_to_sixty_four_disks() {
 
 #[test]
 fn every_block_size_is_what_the_kernel_then_says() {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         for size in [512, 1024, 2048, 4096] {
             guest.load("simblk", &format!("block_size={size}"))?;
             let said = guest.check("blockdev --getss --getsize64 /dev/simblk0")?;
@@ -125,7 +125,7 @@ fn rmmod_is_refused_while_a_disk_is_mounted() {
 repeated!(loads_and_unloads_leave_nothing, 20, 200);
 
 fn loads_and_unloads_leave_nothing(times: u32) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         // udev opens each new disk and has the module in use until it has looked; so a refused rmmod is
         // right, and right only for as long as udev is at work.
         guest.check(&format!(

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What every test in a guest needs: a guest with our drivers, and the kernel log as part of the result.
 //!
-//! A test boots its own guest (it costs seconds), so that no test sees another's leftovers and a dead kernel
-//! fails one test. `BLOCKYARD_PROFILE=debug` runs the same tests under the debug kernel,
+//! No test sees another's leftovers, and a dead kernel fails one test: a guest goes to the next test ([`on_guest`]) only
+//! if it is as it was after its boot, and a test of another machine boots its own ([`run`]). `BLOCKYARD_PROFILE=debug` runs the same tests under the debug kernel,
 //! `BLOCKYARD_SERIES=7.2` under that series.
+
+mod pool;
 
 use std::sync::OnceLock;
 
@@ -49,20 +51,36 @@ pub fn machine() -> MachineBuilder {
 #[track_caller]
 pub fn run(machine: MachineBuilder, test: impl FnOnce(&Guest) -> Result<()>) {
     let guest = machine.boot().unwrap_or_else(|e| panic!("no guest: {}", explain(&e)));
-    if let Err(error) = test(&guest) {
-        let log =
-            guest.dmesg().map(|lines| lines.iter().rev().take(30).rev().map(|l| format!("{l}\n")).collect());
-        panic!("{}\nend of the kernel log:\n{}", explain(&error), log.unwrap_or_else(|e| e.to_string()));
-    }
+    check(&guest, test);
     if let Err(error) = guest.finish() {
         panic!("{}", explain(&error));
     }
 }
 
-/// As [`run`], with `simblk` loaded with these parameters.
+/// Runs `test` in a guest of [`machine`], which another test may have had before; fails if the test or the kernel's log
+/// does.
+#[track_caller]
+pub fn on_guest(test: impl FnOnce(&Guest) -> Result<()>) {
+    let pooled = pool::Pooled::take().unwrap_or_else(|e| panic!("no guest: {}", explain(&e)));
+    check(pooled.guest(), test);
+    if let Err(error) = pooled.give_back() {
+        panic!("{}", explain(&error));
+    }
+}
+
+#[track_caller]
+fn check(guest: &Guest, test: impl FnOnce(&Guest) -> Result<()>) {
+    if let Err(error) = test(guest) {
+        let log =
+            guest.dmesg().map(|lines| lines.iter().rev().take(30).rev().map(|l| format!("{l}\n")).collect());
+        panic!("{}\nend of the kernel log:\n{}", explain(&error), log.unwrap_or_else(|e| e.to_string()));
+    }
+}
+
+/// As [`on_guest`], with `simblk` loaded with these parameters.
 #[track_caller]
 pub fn with_simblk(params: &str, test: impl FnOnce(&Guest) -> Result<()>) {
-    run(machine(), |guest| {
+    on_guest(|guest| {
         guest.load("simblk", params)?;
         guest.check("udevadm settle --timeout=30")?;
         test(guest)
