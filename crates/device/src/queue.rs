@@ -28,15 +28,19 @@
 //! While a round goes on, kicks are switched off; before it ends they are switched on, and the ring is looked at once more,
 //! so that none is missed (2.7.10). The driver is notified after a round, once, and only if it wants to be: by `used_event`
 //! if event indices were negotiated, else by the flag in the available ring (2.7.7).
+//! A round that has found several chains may first wait a moment for more of them ([`linger`]).
 
+pub mod linger;
 mod order;
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
+use std::time::Instant;
 
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress};
 
+use self::linger::{Linger, Until};
 pub use self::order::{Finished, Order, Ticket};
 use crate::chain::walk::{self, Broken};
 use crate::chain::{Chain, Piece};
@@ -105,6 +109,7 @@ pub struct Worker {
     tracer: Option<Arc<Tracer>>,
     /// How many chains were given back since the driver was last notified or was found not to want it.
     published: u64,
+    linger: Linger,
     /// The rings have been looked at and are where they should be.
     checked: bool,
     /// Nothing more is taken from this queue until the driver resets it.
@@ -128,6 +133,7 @@ impl Worker {
             counters,
             tracer,
             published: 0,
+            linger: Linger::default(),
             checked: false,
             stopped: false,
             closed: false,
@@ -198,18 +204,35 @@ impl Worker {
         let mut pieces = Vec::with_capacity(32);
         let mut left = queue.size();
         let mut again = false;
+        let mut handled = 0;
+        let mut lingering: Option<Until> = None;
+        let mut came = false;
         queue.disable_notification(memory).map_err(ring)?;
         loop {
             let step = if left == 0 { None } else { Some(self.step(queue, hold, &mut pieces)?) };
             left = left.saturating_sub(1);
             match step {
-                Some(Step::Handled) => continue,
+                Some(Step::Handled) => {
+                    handled += 1;
+                    continue;
+                }
                 Some(Step::Empty) | Some(Step::Parked) | None => {}
             }
             self.handler.submit();
             // Something may have finished while it was being submitted.
             self.handler.finished(&mut Finished::new(&mut self.order));
             self.publish(queue, hold)?;
+            if matches!(step, Some(Step::Empty)) {
+                if lingering.is_none() && self.linger.begin(handled) {
+                    lingering = Some(Until::new());
+                }
+                if let Some(until) = lingering
+                    && self.more_comes(queue, hold, until)?
+                {
+                    came = true;
+                    continue;
+                }
+            }
             let more = queue.enable_notification(memory).map_err(ring)?;
             match step {
                 Some(Step::Empty) if more => queue.disable_notification(memory).map_err(ring)?,
@@ -220,7 +243,26 @@ impl Worker {
                 }
             }
         }
+        if lingering.is_some() {
+            self.linger.ended(came);
+        }
         Ok(Round { notify: self.wants_notification(queue, hold)? || begins, again })
+    }
+
+    /// Looks for another chain for a moment, and gives back what is finished meanwhile.
+    fn more_comes(&mut self, queue: &mut Queue, hold: &MemoryHold, until: Until) -> Result<bool, Fault> {
+        let end = until.look();
+        loop {
+            if queue.avail_idx(&**hold, Ordering::Acquire).map_err(ring)?.0 != queue.next_avail() {
+                return Ok(true);
+            }
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            self.handler.finished(&mut Finished::new(&mut self.order));
+            self.publish(queue, hold)?;
+            std::hint::spin_loop();
+        }
     }
 
     /// The rings must be in the guest's memory before anything in them is used. Tells whether this is the first round: the
