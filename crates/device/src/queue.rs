@@ -40,7 +40,7 @@ use std::time::Instant;
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress};
 
-use self::linger::{Linger, Until};
+use self::linger::{Linger, Lingering};
 pub use self::order::{Finished, Order, Ticket};
 use crate::chain::walk::{self, Broken};
 use crate::chain::{Chain, Piece};
@@ -205,8 +205,7 @@ impl Worker {
         let mut left = queue.size();
         let mut again = false;
         let mut handled = 0;
-        let mut lingering: Option<Until> = None;
-        let mut came = false;
+        let mut lingering: Option<Lingering> = None;
         queue.disable_notification(memory).map_err(ring)?;
         loop {
             let step = if left == 0 { None } else { Some(self.step(queue, hold, &mut pieces)?) };
@@ -224,13 +223,16 @@ impl Worker {
             self.publish(queue, hold)?;
             if matches!(step, Some(Step::Empty)) {
                 if lingering.is_none() && self.linger.begin(handled) {
-                    lingering = Some(Until::new());
+                    lingering = Some(Lingering::new(handled));
                 }
-                if let Some(until) = lingering
-                    && self.more_comes(queue, hold, until)?
-                {
-                    came = true;
-                    continue;
+                let begun = Instant::now();
+                let look = lingering.and_then(|lingering| lingering.look(&self.linger, handled, begun));
+                if let Some(end) = look {
+                    let came = self.more_comes(queue, hold, end)?;
+                    self.linger.looked(came.then(|| begun.elapsed()));
+                    if came {
+                        continue;
+                    }
                 }
             }
             let more = queue.enable_notification(memory).map_err(ring)?;
@@ -243,15 +245,14 @@ impl Worker {
                 }
             }
         }
-        if lingering.is_some() {
-            self.linger.ended(came);
+        if let Some(lingering) = lingering {
+            self.linger.ended(lingering.came(handled));
         }
         Ok(Round { notify: self.wants_notification(queue, hold)? || begins, again })
     }
 
-    /// Looks for another chain for a moment, and gives back what is finished meanwhile.
-    fn more_comes(&mut self, queue: &mut Queue, hold: &MemoryHold, until: Until) -> Result<bool, Fault> {
-        let end = until.look();
+    /// Looks for another chain until `end`, and gives back what is finished meanwhile.
+    fn more_comes(&mut self, queue: &mut Queue, hold: &MemoryHold, end: Instant) -> Result<bool, Fault> {
         loop {
             if queue.avail_idx(&**hold, Ordering::Acquire).map_err(ring)?.0 != queue.next_avail() {
                 return Ok(true);
