@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use blockyard_lab::process::Command;
-use blockyard_lab::{Guest, Result, qemu, workspace};
+use blockyard_lab::{Guest, Result, workspace};
 
 use crate::report::{GuestFacts, Host, Source};
 
@@ -48,7 +48,7 @@ pub fn guest(guest: &Guest, memory_mib: u32, fio: String) -> Result<GuestFacts> 
         accelerator: guest.accel().to_string(),
         kernel: guest.check("uname -r")?.trim().to_owned(),
         rustc: rustc.trim().to_owned(),
-        qemu: qemu::version(&qemu::find()?)?.to_string(),
+        qemu: guest.qemu_version()?.to_string(),
         fio,
         processors: processors.trim().parse().unwrap_or(0),
         memory_mib,

@@ -36,6 +36,13 @@ impl Lifecycle {
 }
 
 #[derive(Deserialize)]
+struct Trips {
+    trips: u64,
+    trip_ns: u64,
+    spun_ns: u64,
+}
+
+#[derive(Deserialize)]
 struct Copied {
     copy_ns: u64,
 }
@@ -59,6 +66,15 @@ pub fn copy_rate(guest: &Guest, block: u32) -> Result<f64> {
     let copied: Copied =
         serde_json::from_str(&said).context(Kind::Guest, || format!("gauge said {said:?}"))?;
     Ok(f64::from(block) * f64::from(times) * 1e9 / copied.copy_ns as f64)
+}
+
+/// What a round trip to a device takes, in nanoseconds of the guest: one of `times`, one at a time. With `spin`, only what the
+/// guest itself does for it.
+pub fn trip(guest: &Guest, device: &str, times: u32, spin: bool) -> Result<f64> {
+    let said = guest.check(&format!("gauge trips {device} {times} {}", if spin { "--spin" } else { "" }))?;
+    let Trips { trips, trip_ns, spun_ns } =
+        serde_json::from_str(&said).context(Kind::Guest, || format!("gauge said {said:?}"))?;
+    Ok((trip_ns as f64 - spun_ns as f64) / trips as f64)
 }
 
 #[cfg(test)]

@@ -100,13 +100,12 @@ fn ratios(page: &mut String, session: &Session) -> fmt::Result {
     writeln!(page, "<h2><span class=\"clock\">{}</span></h2>", escape(&banner))?;
     writeln!(
         page,
-        "<p class=\"soft\">Linux {}, {}, {} processor(s), {} MiB; QEMU {}, {}</p>",
+        "<p class=\"soft\">Linux {}, {}, {} processor(s), {} MiB; {}</p>",
         escape(&guest.kernel),
         escape(&guest.rustc),
         guest.processors,
         guest.memory_mib,
-        escape(&guest.qemu),
-        escape(&guest.fio)
+        escape(&guest.programs())
     )?;
     let mut shown: Vec<(&str, &str)> = Vec::new();
     for comparison in &session.comparisons {

@@ -88,12 +88,20 @@ pub struct GuestFacts {
     pub rustc: String,
     /// QEMU's version.
     pub qemu: String,
-    /// fio's version.
+    /// fio's version; empty where it had no part.
     pub fio: String,
     /// Processors.
     pub processors: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
+}
+
+impl GuestFacts {
+    /// The programs that had a part, as people write them: `QEMU 7.2.22, fio-3.39`.
+    pub fn programs(&self) -> String {
+        let fio = if self.fio.is_empty() { String::new() } else { format!(", {}", self.fio) };
+        format!("QEMU {}{fio}", self.qemu)
+    }
 }
 
 /// Something that could not be measured, and why.

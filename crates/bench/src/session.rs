@@ -12,7 +12,7 @@ use crate::fio::{self, Limit, Outcome, Run};
 use crate::report::{Comparison, Missing, Session, Unit};
 use crate::rounds::{ROUNDS, Series};
 use crate::subject::{Contender, Plug, Plugged, Subject};
-use crate::target::target;
+use crate::target::{Outcome as Reach, target};
 use crate::workload::{Io, PATH_BLOCKS, Pattern, Suite, Workload, path_cost};
 use crate::{facts, gauge, workload};
 
@@ -24,6 +24,11 @@ const FOLDER: &str = "/run/bench";
 const PATIENCE: Duration = Duration::from_secs(1800);
 /// Bytes that a run under the clock of instructions moves, at most, unless that would be too few I/Os.
 const COUNTED_BYTES: u64 = 16 << 20;
+
+/// Rounds after which a target that is still open stays so.
+const OPEN_ROUNDS: usize = 9 * ROUNDS;
+/// Round trips of one run.
+const TRIPS: u32 = 2000;
 
 /// One figure of a disk's life.
 type Part = fn(&gauge::Lifecycle) -> f64;
@@ -162,6 +167,7 @@ impl Bench {
             Workload::Lifecycle => self.lives(field, "lifecycle", &LIFECYCLE),
             Workload::Scatter => self.lives(field, "scatter", &SCATTER),
             Workload::Copy(io) => self.copy(field, io),
+            Workload::Trips => self.trips(field),
         }
     }
 
@@ -182,7 +188,8 @@ impl Bench {
                     series.push(at, self.figure(&outcome[0]), outcome[0].curve.clone());
                 }
             }
-            if !series.wants_more(&field.names(), unit, if self.quick { 2 } else { 3 } * ROUNDS) {
+            let wide = series.wants_more(&field.names(), unit, if self.quick { 2 } else { 3 } * ROUNDS);
+            if !wide && !self.is_open(field, &series, &io, unit) {
                 break;
             }
         }
@@ -190,6 +197,16 @@ impl Bench {
             series.curves.iter_mut().for_each(Vec::clear);
         }
         Ok(series.comparisons(&field.names(), &io.to_string(), unit))
+    }
+
+    /// Whether more rounds may tell if a target is reached, which these do not.
+    fn is_open(&self, field: &Field<'_>, series: &Series, io: &Io, unit: Unit) -> bool {
+        let open = |comparison| {
+            let comparison = judge(self.clock, field.subject.suite, comparison);
+            comparison.target.is_some_and(|target| target.outcome(&comparison) == Reach::Open)
+        };
+        let comparisons = series.comparisons(&field.names(), &io.to_string(), unit);
+        !self.quick && series.rounds() < OPEN_ROUNDS && comparisons.into_iter().any(open)
     }
 
     fn figure(&self, outcome: &Outcome) -> f64 {
@@ -297,6 +314,24 @@ impl Bench {
             Series { figures, curves: vec![Vec::new(); lives.len()] }.comparisons(&field.names(), name, unit)
         };
         Ok(parts.iter().flat_map(compare).collect())
+    }
+
+    /// Round trips, one at a time.
+    fn trips(&self, field: &Field<'_>) -> Result<Vec<Comparison>> {
+        let (unit, spin) = match self.clock {
+            Clock::Wall => (Unit::IosPerSecond, false),
+            Clock::Instructions => (Unit::InstructionsPerIo, true),
+        };
+        let mut series = Series::of(field.contenders.len());
+        for round in 0..=ROUNDS {
+            for (at, contender) in field.contenders.iter().enumerate() {
+                let trip = gauge::trip(&self.guest, &contender.device, TRIPS, spin)?;
+                if round > 0 {
+                    series.push(at, if spin { trip } else { 1e9 / trip }, Vec::new());
+                }
+            }
+        }
+        Ok(series.comparisons(&field.names(), &Workload::Trips.to_string(), unit))
     }
 
     /// Ours against a plain copy of memory.

@@ -69,6 +69,7 @@ pub fn all() -> Vec<Subject> {
         mapper::snap(),
         backend::vhost_user_blk(),
         backend::virtio_simblk(),
+        backend::virtio_hello(),
     ]
 }
 

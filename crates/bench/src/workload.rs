@@ -66,6 +66,8 @@ pub enum Workload {
     Scatter,
     /// Sequential I/O against a plain copy of memory of the same size.
     Copy(Io),
+    /// Round trips through a virtqueue, one at a time.
+    Trips,
 }
 
 /// The two sizes that the path's cost follows from.
@@ -161,6 +163,7 @@ impl fmt::Display for Workload {
             Self::Lifecycle => f.write_str("lifecycle"),
             Self::Scatter => f.write_str("scatter"),
             Self::Copy(io) => write!(f, "copy-{io}"),
+            Self::Trips => f.write_str("round-trips"),
         }
     }
 }
@@ -174,6 +177,8 @@ pub enum Suite {
     Path,
     /// What serves a virtual disk on the host.
     Backend,
+    /// A device that sends back what it is given.
+    Echo,
     /// A device-mapper target that passes I/O on.
     Mapping,
     /// A copy-on-write view of a disk.
@@ -194,6 +199,7 @@ impl Suite {
             (Self::Backend, Clock::Wall) => backend(quick),
             // Another process does the work, whose instructions nobody counts.
             (Self::Backend, Clock::Instructions) => Vec::new(),
+            (Self::Echo, _) => vec![Workload::Trips],
             (Self::Path, _) => ios([RandRead, RandWrite].map(|pattern| Io::new(pattern, 512, Psync))),
             (Self::Mapping, Clock::Wall) => mapping(quick),
             (Self::Mapping, Clock::Instructions) => mapping_instructions(quick),
@@ -209,6 +215,8 @@ impl Suite {
             // One of the two does: what that costs is part of the answer.
             Self::Path => false,
             Self::Backend => true,
+            // What is counted is the guest's way to the device and back.
+            Self::Echo => false,
             // The copying is done by the disk below, which is the same.
             Self::Mapping => false,
             // Only what was not written yet is read from below.

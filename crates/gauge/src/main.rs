@@ -11,10 +11,13 @@
 //!                                    if one has what no order of these could have left there
 //!     gauge copy BYTES AREA TIMES    how long so many copies of BYTES take, from one place after the other of an area of
 //!                                    AREA bytes
+//!     gauge trips DEVICE TIMES       how long so many round trips to a device take, one at a time: messages to one that echoes,
+//!                                    or sectors of a disk
 
 mod disk;
 mod memory;
 mod race;
+mod trips;
 
 use std::io;
 use std::path::PathBuf;
@@ -70,6 +73,16 @@ enum Command {
         /// How often
         times: u32,
     },
+    /// Make round trips to a device: messages that it echoes, or sectors of a disk that are read
+    Trips {
+        /// The file that echoes, or the block device
+        device: PathBuf,
+        /// How many
+        times: u64,
+        /// Keep the processor busy while it would wait, and tell how long: for a clock that counts instructions
+        #[arg(long)]
+        spin: bool,
+    },
 }
 
 /// What is printed: what was not measured is left out.
@@ -95,6 +108,7 @@ fn main() -> ExitCode {
         Command::Lifecycle { disk } => told(lifecycle(&disk)),
         Command::Scatter { disk } => told(scatter(&disk)),
         Command::Race { disk, seconds, seed } => told(race::run(&disk, seconds, seed)),
+        Command::Trips { device, times, spin } => told(trips::run(&device, times, spin)),
         Command::Copy { bytes, area, times } => told(copy(bytes, area, times)),
     };
     match done {

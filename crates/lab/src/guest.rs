@@ -39,6 +39,7 @@ use crate::machine::Slots;
 use crate::qmp::Qmp;
 use crate::registry::Claim;
 use crate::rootfs::Rootfs;
+use crate::version::Version;
 use crate::vhost_user::{Backends, Reach};
 use log::KernelLog;
 
@@ -87,6 +88,14 @@ impl Guest {
     /// What its processor runs under.
     pub fn accel(&self) -> Engine {
         self.session.engine()
+    }
+
+    /// The version of its QEMU, which need not be the system's.
+    pub fn qemu_version(&self) -> crate::Result<Version> {
+        let said = self.with_qmp(|qmp| qmp.execute("query-version", serde_json::json!({})))?;
+        let number =
+            |name: &str| said["qemu"][name].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+        Ok(Version::new(number("major"), number("minor"), number("micro")))
     }
 
     /// The process number of its QEMU.

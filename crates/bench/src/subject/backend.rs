@@ -59,6 +59,26 @@ pub fn virtio_simblk() -> Subject {
     }
 }
 
+/// Our device and driver that echo: from the guest to the host and back, beside a sector of QEMU's disk.
+pub fn virtio_hello() -> Subject {
+    let device = "/dev/virtio_hello0-echo";
+    Subject {
+        name: "virtio_hello",
+        suite: Suite::Echo,
+        up: String::new(),
+        down: String::new(),
+        ours: Contender {
+            name: "virtio_hello",
+            needs: super::disk::module("virtio_hello"),
+            up: format!("modprobe virtio_hello\nudevadm wait --timeout=60 {device}"),
+            down: "rmmod virtio_hello".into(),
+            device: device.into(),
+        },
+        peers: vec![contender("qemu-virtio-blk", "qemu")],
+        plug: Some(plug_for_trips),
+    }
+}
+
 fn contender(name: &'static str, node: &str) -> Contender {
     let device = format!("{NODES}/{node}");
     let needs = format!("test -b {device}");
@@ -131,6 +151,13 @@ fn plug_for_drivers(machine: MachineBuilder) -> Result<(MachineBuilder, Plugged)
     let mut plugged = Plugged::new()?;
     let machine = plugged.disk(machine, "ours")?;
     let machine = plugged.disk(machine, "theirs")?;
+    Ok((machine, plugged))
+}
+
+/// Adds what makes round trips to a machine.
+fn plug_for_trips(machine: MachineBuilder) -> Result<(MachineBuilder, Plugged)> {
+    let mut plugged = Plugged::new()?;
+    let machine = plugged.disk(machine, "qemu")?.device(Device::new("hello"));
     Ok((machine, plugged))
 }
 
