@@ -100,7 +100,9 @@ impl Session {
                     interrupt::check()?;
                     self.vitals.check()?;
                     if Instant::now() > deadline {
-                        return Err(self.vitals.silent("the agent in the guest never answered"));
+                        let help = "`--append loglevel=7` prints the whole boot on the console";
+                        let error = self.vitals.silent("the agent in the guest never answered");
+                        return Err(error.with_help(help));
                     }
                 }
             }

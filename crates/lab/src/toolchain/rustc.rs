@@ -2,6 +2,7 @@
 //! The Rust compiler that kernels and modules are made with: the one in `PATH`.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Kind, Result};
 use crate::process::{self, Command};
@@ -18,8 +19,18 @@ pub(crate) struct Rustc {
 }
 
 impl Rustc {
-    /// The rustc in `PATH` (rustup's proxy included), past the override that cargo sets for its children.
+    /// The rustc in `PATH` (rustup's proxy included), past the override that cargo sets for its children. It is asked once in
+    /// each process: through the proxy that takes a tenth of a second.
     pub(crate) fn find() -> Result<Self> {
+        static FOUND: Mutex<Option<Rustc>> = Mutex::new(None);
+        let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*found {
+            Some(rustc) => Ok(rustc.clone()),
+            None => Ok(found.insert(Self::ask()?).clone()),
+        }
+    }
+
+    fn ask() -> Result<Self> {
         process::find_program("rustc").ok_or_else(|| {
             Error::new(Kind::Need, "there is no Rust compiler (rustc) in PATH").with_help(HELP)
         })?;
