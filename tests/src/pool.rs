@@ -14,29 +14,44 @@ use blockyard_lab::{Guest, Result};
 use crate::machine;
 
 /// Prints all that a test may leave behind. What udev does about the boot's devices may not be over when it first runs, so
-/// its workers and the links that follow from the nodes are left out.
+/// its workers and the links that follow from the nodes are left out. A program takes longer to start under emulation than
+/// all of this takes to read, so the shell does it by itself.
 const STATE: &str = r#"
-cut -d' ' -f1 /proc/modules | sort
-cat /proc/self/mounts /proc/devices /proc/misc /proc/swaps /proc/sys/kernel/printk
-ps -e -o ppid,comm | awk '$1 != 2 && $2 !~ "^(sh|ps|awk|sort|[(]udev-worker[)])$" { print $2 }' | sort
-ls /sys/block /sys/class /sys/bus/pci/devices /sys/kernel /sys/kernel/debug /sys/kernel/config / /etc /var
-find /dev /tmp /run /root /mnt /home /usr/local /lib/modules -type d \
-    '(' -path /dev/pts -o -path /dev/disk -o -path /dev/block -o -path /dev/char -o -path /run/udev -o -path /run/mount ')' \
-    -prune -o -print | sort
+while read -r module _; do echo "$module"; done </proc/modules
+while read -r line; do echo "$line"; done </proc/self/mounts
+while read -r line; do echo "$line"; done </proc/devices
+while read -r line; do echo "$line"; done </proc/misc
+read -r levels </proc/sys/kernel/printk; echo "$levels"
+for process in /proc/[0-9]*; do
+    # Threads of the kernel have no command line. (The shell that becomes udevd names it in its own.)
+    line=; read -r line 2>/dev/null <$process/cmdline
+    case $line in ''|*udevd*|*udev-worker*) continue ;; esac
+    [ $process = /proc/$$ ] || echo "$line"
+done
+for file in \
+    /sys/block/* /sys/class/* /sys/bus/pci/devices/* /sys/kernel/* /sys/kernel/debug/* /sys/kernel/config/* \
+    /* /etc/* /var/* /usr/local/* /usr/local/*/* /lib/modules/*/* /tmp/* /root/* /mnt/* /home/* /run/* \
+    /dev/* /dev/mapper/* /dev/shm/*
+do
+    # What udev, and a mount, make when they first have to.
+    case $file in /dev/char|/dev/disk|/dev/block|/run/mount) ;; *) echo "$file" ;; esac
+done
 "#;
 
-/// Clears away what tests leave with good reason: what they loaded, mounted and wrote where anyone may write.
+/// Clears away what tests leave with good reason: what they loaded, mounted and wrote where anyone may write. Then udev is to
+/// have seen the consequences.
 const TIDY: &str = r#"
-udevadm control --start-exec-queue
-[ "$(ls /dev/mapper)" = control ] || dmsetup remove_all --force
+while read -r _ at kind _; do
+    case $at:$kind in *:tmpfs) ;; /mnt*|/tmp/*|/root/*|/run/*) umount "$at" ;; esac
+done </proc/self/mounts
+[ "$(echo /dev/mapper/*)" = /dev/mapper/control ] || dmsetup remove_all --force
+for file in /sys/block/loop*/loop/backing_file; do [ ! -e "$file" ] || { losetup -D; break; }; done
+[ ! -e /run/udev/queue ] || udevadm settle --timeout=30
+loaded=; while read -r module _; do loaded="$loaded $module"; done </proc/modules
+# The newest comes first, so that whoever uses another goes before it.
+[ -z "$loaded" ] || modprobe -r $loaded
+for file in /tmp/* /root/* /mnt/*; do [ ! -e "$file" ] || { rm -rf /tmp/* /root/* /mnt/*; break; }; done
 udevadm settle --timeout=30
-awk '$2 ~ "^/(mnt|tmp|root|run)/" && $3 != "tmpfs" { print $2 }' /proc/self/mounts | sort -r | xargs -r umount
-losetup -D
-for _ in 1 2 3; do
-    awk '$3 == 0 { print $1 }' /proc/modules | xargs -r -n1 modprobe -r
-done
-udevadm settle --timeout=30
-find /tmp /root /mnt -mindepth 1 -delete
 "#;
 
 /// Guests that nobody uses at the moment, and what each looked like after its boot.
@@ -44,7 +59,7 @@ static IDLE: Mutex<Vec<Pooled>> = Mutex::new(Vec::new());
 
 pub(crate) struct Pooled {
     guest: Guest,
-    fresh: String,
+    fresh: Vec<String>,
 }
 
 impl Pooled {
@@ -56,7 +71,7 @@ impl Pooled {
             Some(pooled) => Ok(pooled),
             None => {
                 let guest = machine().boot()?;
-                let fresh = guest.check(STATE)?;
+                let fresh = state(&guest)?;
                 Ok(Self { guest, fresh })
             }
         }
@@ -69,7 +84,7 @@ impl Pooled {
     /// Ends the test's use of it: the log is judged, and the guest kept if it is as it was.
     pub(crate) fn give_back(self) -> Result<()> {
         let tidy = self.guest.exec(TIDY)?;
-        if !tidy.status.success() || self.guest.check(STATE)? != self.fresh {
+        if !tidy.status.success() || state(&self.guest)? != self.fresh {
             return self.guest.finish().map(drop);
         }
         self.guest.turn_page()?;
@@ -78,6 +93,13 @@ impl Pooled {
         IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
         Ok(())
     }
+}
+
+/// What can be seen of a guest, in no order: processes come by their numbers.
+fn state(guest: &Guest) -> Result<Vec<String>> {
+    let mut lines: Vec<_> = guest.check(STATE)?.lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    Ok(lines)
 }
 
 /// Statics are not dropped when a process ends; these guests have files and a QEMU to take along.
