@@ -2,8 +2,8 @@
 //! What every test in a guest needs: a guest with our drivers, and the kernel log as part of the result.
 //!
 //! No test sees another's leftovers, and a dead kernel fails one test: a guest goes to the next test ([`on_guest`]) only
-//! if it is as it was after its boot, and a test of another machine boots its own ([`run`]). `BLOCKYARD_PROFILE=debug` runs the same tests under the debug kernel,
-//! `BLOCKYARD_SERIES=7.2` under that series.
+//! if it is as it was after its boot, and a test of another machine boots its own ([`run`]).
+//! `BLOCKYARD_PROFILE=debug` runs the same tests under the debug kernel, `BLOCKYARD_SERIES=7.2` under that series.
 
 mod pool;
 

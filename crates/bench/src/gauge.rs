@@ -4,6 +4,7 @@
 use blockyard_lab::error::Context;
 use blockyard_lab::{Guest, Kind, Result, programs};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::subject::DISK_MIB;
 
@@ -54,27 +55,28 @@ pub fn fill(guest: &Guest, device: &str) -> Result<()> {
 
 /// Runs a new disk through its life. `way` is how: `lifecycle` or `scatter`.
 pub fn lifecycle(guest: &Guest, way: &str, device: &str) -> Result<Lifecycle> {
-    let said = guest.check(&format!("gauge {way} {device}"))?;
-    serde_json::from_str(&said).context(Kind::Guest, || format!("gauge said {said:?}"))
+    ask(guest, &format!("{way} {device}"))
 }
 
 /// Bytes a second at which memory is copied, in blocks of this size, out of as much as a disk has.
 pub fn copy_rate(guest: &Guest, block: u32) -> Result<f64> {
     let area = DISK_MIB << 20;
     let times = (area / u64::from(block)) as u32;
-    let said = guest.check(&format!("gauge copy {block} {area} {times}"))?;
-    let copied: Copied =
-        serde_json::from_str(&said).context(Kind::Guest, || format!("gauge said {said:?}"))?;
+    let copied: Copied = ask(guest, &format!("copy {block} {area} {times}"))?;
     Ok(f64::from(block) * f64::from(times) * 1e9 / copied.copy_ns as f64)
 }
 
 /// What a round trip to a device takes, in nanoseconds of the guest: one of `times`, one at a time. With `spin`, only what the
 /// guest itself does for it.
 pub fn trip(guest: &Guest, device: &str, times: u32, spin: bool) -> Result<f64> {
-    let said = guest.check(&format!("gauge trips {device} {times} {}", if spin { "--spin" } else { "" }))?;
-    let Trips { trips, trip_ns, spun_ns } =
-        serde_json::from_str(&said).context(Kind::Guest, || format!("gauge said {said:?}"))?;
+    let spin = if spin { "--spin" } else { "" };
+    let Trips { trips, trip_ns, spun_ns } = ask(guest, &format!("trips {device} {times} {spin}"))?;
     Ok((trip_ns as f64 - spun_ns as f64) / trips as f64)
+}
+
+fn ask<T: DeserializeOwned>(guest: &Guest, what: &str) -> Result<T> {
+    let said = guest.check(&format!("gauge {what}"))?;
+    serde_json::from_str(&said).context(Kind::Guest, || format!("gauge said {said:?}"))
 }
 
 #[cfg(test)]

@@ -225,13 +225,14 @@ impl Worker {
                 if lingering.is_none() && self.linger.begin(handled) {
                     lingering = Some(Lingering::new(handled));
                 }
-                let begun = Instant::now();
-                let look = lingering.and_then(|lingering| lingering.look(&self.linger, handled, begun));
-                if let Some(end) = look {
-                    let came = self.more_comes(queue, hold, end)?;
-                    self.linger.looked(came.then(|| begun.elapsed()));
-                    if came {
-                        continue;
+                if let Some(lingering) = lingering {
+                    let begun = Instant::now();
+                    if let Some(end) = lingering.look(&self.linger, handled, begun) {
+                        let came = self.more_comes(queue, hold, end)?;
+                        self.linger.looked(came.then(|| begun.elapsed()));
+                        if came {
+                            continue;
+                        }
                     }
                 }
             }

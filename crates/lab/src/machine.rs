@@ -113,8 +113,8 @@ impl MachineBuilder {
         self
     }
 
-    /// A kernel that the lab did not build: its image (bzImage, or a vmlinux with PVH), its release (as `uname -r` tells it), and a folder that holds
-    /// `lib/modules/RELEASE`. It must have what a guest needs built in: virtio, ext4, overlayfs, devtmpfs.
+    /// A kernel that the lab did not build: its image (bzImage, or a vmlinux with PVH), its release (as `uname -r` tells
+    /// it), and a folder that holds `lib/modules/RELEASE`. It must have what a guest needs built in: virtio, ext4, overlayfs, devtmpfs.
     pub fn kernel_image(
         mut self,
         file: impl Into<PathBuf>,
