@@ -36,8 +36,8 @@
 //!
 //! # Events
 //!
-//! Only with [`F_EVENTS`]. An event that finds no buffer is kept, up to [`EVENTS_KEPT`] of them; of those beyond, the next
-//! event that is delivered tells the number ([`Event::lost`]).
+//! Only with [`F_EVENTS`]. An event that finds no buffer is kept, up to [`EVENTS_KEPT`] of them; those beyond are lost, and
+//! the event that comes after them tells their number ([`Event::lost`]).
 
 use core::mem::size_of;
 
@@ -150,7 +150,7 @@ pub const EVENT_CLOSED: u32 = 2;
 pub struct Event {
     /// One of the `EVENT_` constants.
     pub kind: U32,
-    /// How many events were lost since the last that was delivered.
+    /// How many events were lost between the one before and this one.
     pub lost: U32,
     /// What the kind says it is.
     pub value: U64,

@@ -139,7 +139,7 @@ fn events_are_lines_and_those_that_are_lost_are_counted() {
             .map(|(_, lost)| lost.parse::<usize>().expect("a number"))
             .sum();
         assert!(lost > 0, "{lines}");
-        // Each but the last has gone, and the first two were told of before.
+        // They are missing behind those that were kept, and each but the last has gone; the first two were told of before.
         assert_eq!(lines.lines().count() + lost, 2 * (opened - 3) + 1, "{lines}");
         Ok(())
     });

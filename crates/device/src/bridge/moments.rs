@@ -15,10 +15,19 @@ pub enum Moment {
 /// The last few that were not told yet, in order.
 #[derive(Debug)]
 pub struct Moments {
-    /// Each with the number of bytes that must have been read before it is due.
-    list: VecDeque<(Moment, u64)>,
+    list: VecDeque<Kept>,
     kept: usize,
     opened: u64,
+    /// Since the last one that was kept.
+    lost: u32,
+}
+
+#[derive(Debug)]
+struct Kept {
+    moment: Moment,
+    /// How many bytes must have been read before it is due.
+    due: u64,
+    /// How many were lost between the one before and this one: a reader learns where the gap is, not only that there is one.
     lost: u32,
 }
 
@@ -39,18 +48,19 @@ impl Moments {
         self.keep(Moment::Closed(sent), read);
     }
 
-    fn keep(&mut self, moment: Moment, read: u64) {
+    fn keep(&mut self, moment: Moment, due: u64) {
         if self.list.len() < self.kept {
-            self.list.push_back((moment, read));
+            let lost = std::mem::take(&mut self.lost);
+            self.list.push_back(Kept { moment, due, lost });
         } else {
             self.lost = self.lost.saturating_add(1);
         }
     }
 
-    /// The next one, if it is due once so many bytes have been read; with the number of those that were lost since the last.
+    /// The next one, if it is due once so many bytes have been read; with the number of those that were lost before it.
     pub fn next(&mut self, read: u64) -> Option<(Moment, u32)> {
-        let (moment, _) = self.list.pop_front_if(|(_, due)| *due <= read)?;
-        Some((moment, std::mem::take(&mut self.lost)))
+        let next = self.list.pop_front_if(|next| next.due <= read)?;
+        Some((next.moment, next.lost))
     }
 }
 
@@ -72,12 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn those_that_find_no_place_are_counted() {
+    fn those_that_find_no_place_are_counted_where_they_are_missing() {
         let mut moments = Moments::new(2);
         (0..5).for_each(|_| moments.open());
-        assert_eq!(moments.next(0), Some((Moment::Opened(1), 3)));
-        assert_eq!(moments.next(0), Some((Moment::Opened(2), 0)));
+        assert_eq!(moments.next(0), Some((Moment::Opened(1), 0)));
         moments.open();
-        assert_eq!(moments.next(0), Some((Moment::Opened(6), 0)));
+        assert_eq!(moments.next(0), Some((Moment::Opened(2), 0)));
+        assert_eq!(moments.next(0), Some((Moment::Opened(6), 3)));
+        moments.open();
+        assert_eq!(moments.next(0), Some((Moment::Opened(7), 0)));
     }
 }
