@@ -28,7 +28,7 @@
 //! While a round goes on, kicks are switched off; before it ends they are switched on, and the ring is looked at once more,
 //! so that none is missed (2.7.10). The driver is notified after a round, once, and only if it wants to be: by `used_event`
 //! if event indices were negotiated, else by the flag in the available ring (2.7.7).
-//! A round that has found several chains may first wait a moment for more of them ([`linger`]).
+//! A round that has found some chains may first wait a moment for more of them ([`linger`]).
 
 pub mod linger;
 mod order;
@@ -40,7 +40,7 @@ use std::time::Instant;
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress};
 
-use self::linger::{Linger, Lingering};
+use self::linger::Linger;
 pub use self::order::{Finished, Order, Ticket};
 use crate::chain::walk::{self, Broken};
 use crate::chain::{Chain, Piece};
@@ -204,37 +204,20 @@ impl Worker {
         let mut pieces = Vec::with_capacity(32);
         let mut left = queue.size();
         let mut again = false;
-        let mut handled = 0;
-        let mut lingering: Option<Lingering> = None;
+        let mut lingers_until = None;
         queue.disable_notification(memory).map_err(ring)?;
         loop {
             let step = if left == 0 { None } else { Some(self.step(queue, hold, &mut pieces)?) };
             left = left.saturating_sub(1);
-            match step {
-                Some(Step::Handled) => {
-                    handled += 1;
-                    continue;
-                }
-                Some(Step::Empty) | Some(Step::Parked) | None => {}
+            if matches!(step, Some(Step::Handled)) {
+                continue;
             }
             self.handler.submit();
             // Something may have finished while it was being submitted.
             self.handler.finished(&mut Finished::new(&mut self.order));
             self.publish(queue, hold)?;
-            if matches!(step, Some(Step::Empty)) {
-                if lingering.is_none() && self.linger.begin(handled) {
-                    lingering = Some(Lingering::new(handled));
-                }
-                if let Some(lingering) = lingering {
-                    let begun = Instant::now();
-                    if let Some(end) = lingering.look(&self.linger, handled, begun) {
-                        let came = self.more_comes(queue, hold, end)?;
-                        self.linger.looked(came.then(|| begun.elapsed()));
-                        if came {
-                            continue;
-                        }
-                    }
-                }
+            if matches!(step, Some(Step::Empty)) && self.lingers(queue, hold, &mut lingers_until)? {
+                continue;
             }
             let more = queue.enable_notification(memory).map_err(ring)?;
             match step {
@@ -246,10 +229,30 @@ impl Worker {
                 }
             }
         }
-        if let Some(lingering) = lingering {
-            self.linger.ended(lingering.came(handled));
-        }
         Ok(Round { notify: self.wants_notification(queue, hold)? || begins, again })
+    }
+
+    /// Looks for another chain if that is worth it, as long as `last` is not over; whether there is one.
+    fn lingers(
+        &mut self,
+        queue: &mut Queue,
+        hold: &MemoryHold,
+        last: &mut Option<Instant>,
+    ) -> Result<bool, Fault> {
+        let Some(outstanding) = outstanding(queue, hold)? else { return Ok(false) };
+        if !self.linger.wants_more(self.published, outstanding) {
+            return Ok(false);
+        }
+        let begun = Instant::now();
+        let last = *last.get_or_insert(begun + linger::LONGEST);
+        let end = begun + self.linger.look();
+        let came = self.more_comes(queue, hold, end.min(last))?;
+        if came {
+            self.linger.came(begun.elapsed(), outstanding.saturating_add(1));
+        } else if end <= last {
+            self.linger.in_vain(outstanding);
+        }
+        Ok(came)
     }
 
     /// Looks for another chain until `end`, and gives back what is finished meanwhile.
@@ -258,12 +261,13 @@ impl Worker {
             if queue.avail_idx(&**hold, Ordering::Acquire).map_err(ring)?.0 != queue.next_avail() {
                 return Ok(true);
             }
-            if Instant::now() >= end {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Ok(false);
             }
+            linger::pass(left);
             self.handler.finished(&mut Finished::new(&mut self.order));
             self.publish(queue, hold)?;
-            std::hint::spin_loop();
         }
     }
 
@@ -376,6 +380,20 @@ impl Worker {
         counter.add(1);
         Ok(wanted)
     }
+}
+
+/// How many chains the driver has made available beyond those that it has taken note of, which it tells by `used_event`
+/// (2.7.7). Nothing if it does not, or what it says is no place in the ring: Linux writes a 0 while it wants no interrupt.
+fn outstanding(queue: &Queue, memory: &Memory) -> Result<Option<u16>, Fault> {
+    if !queue.event_idx_enabled() {
+        return Ok(None);
+    }
+    // After the flags, the index and the ring itself.
+    let at = queue.avail_ring() + 4 + 2 * u64::from(queue.size());
+    let noted: u16 =
+        memory.load(GuestAddress(at), Ordering::Relaxed).map_err(|e| Fault::Ring(e.to_string()))?;
+    let outstanding = queue.next_avail().wrapping_sub(u16::from_le(noted));
+    Ok((outstanding <= queue.size()).then_some(outstanding))
 }
 
 fn ring(error: virtio_queue::Error) -> Fault {
