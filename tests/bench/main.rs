@@ -18,6 +18,14 @@ fn is_debug() -> bool {
     debug
 }
 
+/// Runs the bench to its end.
+#[track_caller]
+fn measure(options: &Options) -> Report {
+    let outcome = blockyard_bench::run(options).unwrap_or_else(|e| panic!("{e}"));
+    outcome.ended.unwrap_or_else(|e| panic!("{e}"));
+    outcome.report
+}
+
 #[test]
 fn a_quick_run_of_one_subject_gives_a_complete_report_of_what_was_asked_for() {
     if is_debug() {
@@ -31,7 +39,7 @@ fn a_quick_run_of_one_subject_gives_a_complete_report_of_what_was_asked_for() {
         quick: true,
         ..Options::default()
     };
-    let report = blockyard_bench::run(&options).unwrap_or_else(|e| panic!("{e}"));
+    let report = measure(&options);
     assert_eq!((report.schema.as_str(), report.quick), (SCHEMA, true));
     assert!(report.host.processors > 0 && !report.host.processor.is_empty(), "{:?}", report.host);
 
@@ -73,7 +81,7 @@ fn every_subject_can_be_measured() {
         return;
     }
     let options = Options { clocks: vec![Clock::Instructions], quick: true, ..Options::default() };
-    let report = blockyard_bench::run(&options).unwrap_or_else(|e| panic!("{e}"));
+    let report = measure(&options);
     let [session] = &report.sessions[..] else { panic!("{} sessions", report.sessions.len()) };
     assert!(session.missing.is_empty(), "{:?}", session.missing);
     for subject in subject::all() {

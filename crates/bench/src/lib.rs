@@ -64,11 +64,21 @@ pub struct Options {
     pub exec: Vec<OsString>,
 }
 
+/// What has come of a run. What was measured counts, too, when the rest was not: it may have taken an hour.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was measured.
+    pub report: Report,
+    /// The error that cut the run short, as when it is interrupted or the guest dies.
+    pub ended: Result<()>,
+}
+
 /// Builds what is missing, boots a guest for each clock, and measures.
 ///
 /// # Errors
-/// [`Kind::Usage`](blockyard_lab::Kind::Usage) for names that do not exist, before anything is built.
-pub fn run(options: &Options) -> Result<Report> {
+/// [`Kind::Usage`](blockyard_lab::Kind::Usage) for names that do not exist, before anything is built; and whatever happens
+/// before the first measurement.
+pub fn run(options: &Options) -> Result<Outcome> {
     let plan = Plan::new(options)?;
     let (taken, source, host) = (facts::now(), facts::source()?, facts::host()?);
     let kernel = Kernel::ensure(&options.kernel)?;
@@ -76,6 +86,21 @@ pub fn run(options: &Options) -> Result<Report> {
     programs::ensure()?;
     rootfs::ensure()?;
     let mut sessions = Vec::new();
+    let ended = measure(options, &plan, &kernel, &drivers, &mut sessions);
+    let cut_short = ended.as_ref().err().map(ToString::to_string);
+    let schema = report::SCHEMA.into();
+    let report = Report { schema, taken, quick: options.quick, cut_short, source, host, sessions };
+    Ok(Outcome { report, ended })
+}
+
+/// Adds a session for each guest, the last one also if it does not end well.
+fn measure(
+    options: &Options,
+    plan: &Plan,
+    kernel: &Kernel,
+    drivers: &[modules::Module],
+    sessions: &mut Vec<report::Session>,
+) -> Result<()> {
     for clock in &plan.clocks {
         let accel = if *clock == Clock::Instructions { Accel::Icount } else { options.accel };
         let mut job = Job::begin(match clock {
@@ -84,16 +109,18 @@ pub fn run(options: &Options) -> Result<Report> {
         });
         job.set_total(plan.steps(*clock));
         for (plug, subjects) in plan.guests(*clock) {
-            let mut bench = Bench::boot(&kernel, &drivers, accel, plug, options.quick)?;
+            let mut bench = Bench::boot(kernel, drivers, accel, plug, options.quick)?;
             let measured = subjects
                 .into_iter()
                 .try_for_each(|subject| bench.measure(subject, plan.workloads(subject, *clock), &mut job));
-            sessions.push(bench.finish(measured)?);
+            let (session, ended) = bench.finish(measured);
+            sessions.push(session);
+            ended?;
         }
         if plan.lab && *clock == Clock::Wall && !options.exec.is_empty() {
-            sessions.push(startup::measure(&kernel, options.accel, &options.exec, &mut job)?);
+            sessions.push(startup::measure(kernel, options.accel, &options.exec, &mut job)?);
         }
         job.done();
     }
-    Ok(Report { schema: report::SCHEMA.into(), taken, quick: options.quick, source, host, sessions })
+    Ok(())
 }

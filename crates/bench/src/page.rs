@@ -70,6 +70,9 @@ fn head(page: &mut String, report: &Report) -> fmt::Result {
         escape(&host.kernel)
     )?;
     writeln!(page, "<p>{}</p>", escape(&summary(report)))?;
+    if let Some(why) = &report.cut_short {
+        writeln!(page, "<p>Not everything was measured: {}.</p>", escape(why))?;
+    }
     writeln!(
         page,
         "<details><summary>How to read this</summary><p>Ours and the peer took turns in one guest; each turn gives a ratio, above 1 \

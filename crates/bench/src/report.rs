@@ -28,6 +28,9 @@ pub struct Report {
     pub taken: u64,
     /// Whether it was a short run, of few workloads.
     pub quick: bool,
+    /// Why the run ended before it had measured everything; left out if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_short: Option<String>,
     /// Which state of the sources was measured.
     pub source: Source,
     /// The machine that the guests ran on.
@@ -257,6 +260,7 @@ impl Report {
         }
         self.taken = self.taken.min(other.taken);
         self.quick |= other.quick;
+        self.cut_short = self.cut_short.or(other.cut_short);
         self.host.load = self.host.load.max(other.host.load);
         for session in other.sessions {
             match self.sessions.iter_mut().find(|s| s.clock == session.clock && s.guest == session.guest) {
@@ -325,6 +329,7 @@ pub(crate) mod tests {
             schema: SCHEMA.into(),
             taken: 1_795_193_739,
             quick: true,
+            cut_short: None,
             source: Source { commit: Some("0123456789abcdef".into()), modified: false },
             host: Host { processor: "<CPU> & Co".into(), processors: 2, ..Host::default() },
             sessions: vec![
@@ -346,11 +351,13 @@ pub(crate) mod tests {
     fn reports_of_parts_are_joined_by_guest() {
         let mut other = sample();
         other.host.load = 3.0;
+        other.cut_short = Some("interrupted".into());
         other.sessions.remove(0);
         other.sessions[0].comparisons[0].workload = "randwrite-4k-psync".into();
         let joined = Report::joined(vec![sample(), other.clone()]).unwrap();
         let counts: Vec<_> = joined.sessions.iter().map(|session| session.comparisons.len()).collect();
         assert_eq!((counts, joined.host.load), (vec![1, 2], 3.0));
+        assert_eq!(joined.cut_short, other.cut_short);
         assert_eq!(joined.sessions[1].missing.len(), 1, "what is missing twice is missing");
         other.source.modified = true;
         assert_eq!(Report::joined(vec![sample(), other]).unwrap_err().kind(), Kind::Usage);

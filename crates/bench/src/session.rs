@@ -9,7 +9,7 @@ use blockyard_lab::{Accel, Error, Guest, Kernel, Kind, Machine, Result};
 
 use crate::clock::Clock;
 use crate::fio::{self, Limit, Outcome, Run};
-use crate::report::{Comparison, Missing, Session, Unit};
+use crate::report::{Comparison, GuestFacts, Missing, Session, Unit};
 use crate::rounds::{ROUNDS, Series};
 use crate::subject::{Contender, Plug, Plugged, Subject};
 use crate::target::{Outcome as Reach, target};
@@ -51,7 +51,7 @@ pub struct Bench {
     guest: Guest,
     clock: Clock,
     quick: bool,
-    fio: String,
+    facts: GuestFacts,
     comparisons: Vec<Comparison>,
     missing: Vec<Missing>,
     /// After the guest, which uses it.
@@ -95,8 +95,16 @@ impl Bench {
         gauge::install(&guest)?;
         guest.check(&format!("mkdir -p {FOLDER}"))?;
         let clock = Clock::of(guest.accel());
-        let fio = String::new();
-        Ok(Self { guest, clock, quick, fio, comparisons: Vec::new(), missing: Vec::new(), _plugged: plugged })
+        let facts = facts::guest(&guest, MEMORY_MIB)?;
+        Ok(Self {
+            guest,
+            clock,
+            quick,
+            facts,
+            comparisons: Vec::new(),
+            missing: Vec::new(),
+            _plugged: plugged,
+        })
     }
 
     /// Measures one subject against its peers.
@@ -126,13 +134,11 @@ impl Bench {
         self.script(&subject.down)
     }
 
-    /// Ends the guest, and tells what was found in it; an error if its kernel complained.
-    pub fn finish(self, measured: Result<()>) -> Result<Session> {
-        measured?;
-        let guest = facts::guest(&self.guest, MEMORY_MIB, self.fio)?;
-        self.guest.finish()?;
-        let Self { clock, comparisons, missing, .. } = self;
-        Ok(Session { clock, guest, comparisons, missing })
+    /// Ends the guest, and tells what was found in it: all of it if `measured` is no error and the kernel did not complain.
+    pub fn finish(self, measured: Result<()>) -> (Session, Result<()>) {
+        let Self { guest, clock, facts, comparisons, missing, .. } = self;
+        let session = Session { clock, guest: facts, comparisons, missing };
+        (session, measured.and_then(|()| guest.finish().map(drop)))
     }
 
     /// Runs lines of shell, each of which must succeed, and waits for udev to have seen the consequences.
@@ -276,7 +282,7 @@ impl Bench {
             return Err(Error::new(Kind::Guest, format!("fio ended with {}: {end}", done.status)));
         }
         let (version, outcomes) = fio::outcomes(&done.stdout_text(), runs.len())?;
-        self.fio = version;
+        self.facts.fio = version;
         Ok(outcomes)
     }
 

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub fn measure(kernel: &Kernel, accel: Accel, command: &[OsString], job: &mut Job) -> Result<Session> {
     let guest = Machine::builder().kernel(kernel).accel(accel).boot()?;
     let fast = guest.accel().to_string() == "kvm";
-    let facts = facts::guest(&guest, 0, String::new())?;
+    let facts = facts::guest(&guest, 0)?;
     guest.finish()?;
     let session = |comparisons, missing| Session { clock: Clock::Wall, guest: facts, comparisons, missing };
     let Some(vng) = process::find_program("vng") else {

@@ -20,6 +20,9 @@ pub fn print(report: &Report) {
         lines(report, session).iter().for_each(|line| anstream::println!("{line}"));
     }
     anstream::println!("\n{DIM}{}{DIM:#}", legend());
+    if let Some(why) = &report.cut_short {
+        anstream::println!("{BAD}not everything was measured: {why}{BAD:#}");
+    }
 }
 
 /// The lines of one session, with terminal colours in them.

@@ -299,8 +299,8 @@ pub struct Test {
 /// `blockyard bench`
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// What to measure: simblk, simblk_path, dm_hello, dm_stripe2, dm_snap, vhost_user_blk, virtio_simblk, lab; all when
-    /// none is named
+    /// What to measure: simblk, simblk_path, dm_hello, dm_stripe2, dm_snap, vhost_user_blk, virtio_simblk, virtio_hello,
+    /// lab; all when none is named. Ctrl-C ends it early, and keeps what was measured
     #[arg(value_name = "NAME")]
     pub subjects: Vec<String>,
     /// Only against these peers, as in --against brd,null_blk; all of them otherwise

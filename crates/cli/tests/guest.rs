@@ -157,6 +157,27 @@ fn ctrl_c_during_the_boot_leaves_nothing() {
 }
 
 #[test]
+fn ctrl_c_during_a_bench_keeps_what_was_measured() {
+    let runtime = folder();
+    let json = runtime.path().join("report.json");
+    let mut bench = blockyard(runtime.path());
+    bench.args(["bench", "dm_hello", "--quick", "--only", "randread-4k", "--json"]).arg(&json);
+    let mut child = bench.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    // By one clock it is done, by the other it has begun.
+    assert!(stderr.any(|line| line.starts_with("counting instructions")), "it ended before");
+    signal(child.id(), "INT");
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(ended.status.code(), Some(128 + 2), "{said}");
+    assert!(said.contains("dm-linear") && said.contains("not everything was measured"), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(report["sessions"][0]["comparisons"][0]["workload"], "randread-4k-psync");
+    assert!(report["cut_short"].is_string(), "{report}");
+    nothing_left(runtime.path());
+}
+
+#[test]
 fn a_killed_owner_takes_its_qemu_along_and_the_next_look_sweeps_up() {
     let runtime = folder();
     let (mut child, _stdout) =
