@@ -5,10 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use blockyard_lab::{Device, Guest};
-use blockyard_tests::run;
+use blockyard_lab::Guest;
 
-use crate::machine;
+use crate::{GENERIC, with_device};
 
 fn connect(guest: &Guest, device: &str) -> BufReader<UnixStream> {
     let socket = guest.device(device).unwrap().beside("console");
@@ -25,7 +24,7 @@ fn line(from: &mut BufReader<UnixStream>) -> String {
 
 #[test]
 fn lines_go_both_ways_and_what_was_printed_before_is_kept() {
-    run(machine().device(Device::new("console,size=100x40")), |guest| {
+    with_device(GENERIC, "console,size=100x40", |guest| {
         guest.check("stty -F /dev/hvc0 raw -echo && echo printed before >/dev/hvc0")?;
         let mut host = connect(guest, "console0");
         assert_eq!(line(&mut host), "printed before");
@@ -40,8 +39,8 @@ fn lines_go_both_ways_and_what_was_printed_before_is_kept() {
 
 #[test]
 fn a_guest_that_prints_never_waits_for_a_reader() {
-    run(machine().device(Device::new("console")), |guest| {
-        guest.check("stty -F /dev/hvc0 raw -echo && seq 1 100000 >/dev/hvc0 && echo the end >/dev/hvc0")?;
+    with_device(GENERIC, "console", |guest| {
+        guest.check("stty -F /dev/hvc0 raw -echo && seq 1 20000 >/dev/hvc0 && echo the end >/dev/hvc0")?;
         let counters = guest.device("console0")?.counters()?;
         assert!(counters["console.forgotten"] > 0, "{counters:?}");
         let mut host = connect(guest, "console0");
@@ -57,7 +56,7 @@ fn a_file_takes_what_is_printed() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("printed, all of it");
     let spec = format!("console,file={}", file.display().to_string().replace(',', ",,"));
-    run(machine().device(Device::new(spec)), |guest| {
+    with_device(GENERIC, &spec, |guest| {
         guest.check("stty -F /dev/hvc0 raw -echo && seq 1 1000 >/dev/hvc0").map(drop)
     });
     let printed = std::fs::read_to_string(&file).unwrap();

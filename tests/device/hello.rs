@@ -5,13 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use blockyard_lab::{Device, Kind};
-use blockyard_tests::run;
+use blockyard_tests::on_guest_of;
 
-use crate::machine;
+use crate::{GENERIC, machine, with_device};
 
 #[test]
 fn the_guest_sees_its_id_and_would_load_a_driver_by_it() {
-    run(machine().device(Device::new("hello")), |guest| {
+    with_device(GENERIC, "hello", |guest| {
         let sysfs = guest.device("hello0")?.sysfs()?;
         let seen =
             guest.check(&format!("cat {sysfs}/device {sysfs}/vendor {sysfs}/modalias {sysfs}/status"))?;
@@ -22,7 +22,7 @@ fn the_guest_sees_its_id_and_would_load_a_driver_by_it() {
 
 #[test]
 fn it_comes_and_goes_with_any_options() {
-    run(machine().expect_device(Device::new("hello")), |guest| {
+    on_guest_of(GENERIC, |guest| {
         for options in
             ["", ",no-checksum", ",no-reverse,no-events,queue-size=16", ",capacity=1,max-message=64M"]
         {
@@ -38,15 +38,15 @@ fn it_comes_and_goes_with_any_options() {
 
 #[test]
 fn two_of_them_have_a_stream_socket_each_for_this_user_alone() {
-    let machine = machine().device(Device::new("hello")).device(Device::new("hello").name("other"));
-    run(machine, |guest| {
+    with_device(GENERIC, "hello", |guest| {
+        guest.attach_device(Device::new("hello").name("other"))?;
         for name in ["hello0", "other"] {
             let socket = guest.device(name)?.beside("stream");
             let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", socket.display());
             UnixStream::connect(&socket).unwrap();
         }
-        Ok(())
+        guest.detach_device("other")
     });
 }
 

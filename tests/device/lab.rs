@@ -5,9 +5,9 @@ use std::path::Path;
 
 use blockyard_lab::vhost_user::Shape;
 use blockyard_lab::{Device, Guest, Kind};
-use blockyard_tests::run;
+use blockyard_tests::{on_guest_of, run};
 
-use crate::machine;
+use crate::{GENERIC, STANDARD, machine};
 
 /// A disk in QEMU's storage daemon; nothing if this system has none.
 fn disk(image: &Path) -> Option<Device> {
@@ -65,7 +65,7 @@ fn a_disk_that_another_program_serves_is_there_from_the_start() {
 fn devices_come_and_go_while_the_guest_runs() {
     let dir = tempfile::tempdir().unwrap();
     let Some(disk) = disk(&dir.path().join("a.img")) else { return };
-    run(machine().expect_device(disk.clone()), |guest| {
+    on_guest_of(STANDARD, |guest| {
         for _ in 0..3 {
             let name = guest.attach_device(disk.clone())?;
             assert_eq!(name, "qsd0");
@@ -142,7 +142,7 @@ fn a_backend_that_refuses_its_work_fails_the_boot_in_its_own_words() {
 fn a_machine_that_expects_a_device_of_another_kind_has_a_qemu_that_knows_it() {
     let shape = Shape { kind: "other".into(), virtio_id: 35, queues: 1, queue_size: 64, config_size: 0 };
     let device = Device::program(shape, "sh", ["-c", "echo never mind >&2; exit 7"]);
-    run(machine().expect_device(device.clone()), |guest| {
+    on_guest_of(GENERIC, |guest| {
         // The generic frontend is there, or the backend would not have been started.
         let error = guest.attach_device(device.clone()).unwrap_err();
         assert!(error.to_string().contains("exit code 7"), "{error}");

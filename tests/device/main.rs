@@ -8,10 +8,22 @@ mod lab;
 mod restart;
 mod rng;
 
-use blockyard_lab::{Machine, MachineBuilder};
-use blockyard_tests::kernel;
+use blockyard_lab::{Device, Guest, Result};
+// The drivers here are the kernel's own.
+use blockyard_tests::{Shape, bare_machine as machine, on_guest_of};
 
-/// A machine without modules of ours: its drivers are the kernel's own.
-fn machine() -> MachineBuilder {
-    Machine::builder().kernel(kernel())
+/// Machines under the oldest QEMU, which knows these types by itself.
+const STANDARD: Shape = Shape::new("standard", || machine().expect_device(Device::new("rng")));
+
+/// Machines that know devices of any id.
+const GENERIC: Shape = Shape::new("generic", || machine().expect_device(Device::new("hello")));
+
+/// Runs a test in such a guest with this device plugged in: the first of its type, so that its name ends in 0.
+#[track_caller]
+fn with_device(shape: Shape, spec: &str, test: impl FnOnce(&Guest) -> Result<()>) {
+    on_guest_of(shape, |guest| {
+        let name = guest.attach_device(Device::new(spec))?;
+        test(guest)?;
+        guest.detach_device(&name)
+    });
 }

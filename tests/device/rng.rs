@@ -2,13 +2,13 @@
 //! `rng` under Linux's own virtio_rng.
 
 use blockyard_lab::Device;
-use blockyard_tests::run;
+use blockyard_tests::on_guest_of;
 
-use crate::machine;
+use crate::{STANDARD, with_device};
 
 #[test]
 fn the_guest_reads_the_hosts_randomness() {
-    run(machine().device(Device::new("rng")), |guest| {
+    with_device(STANDARD, "rng", |guest| {
         // The machine has a source of QEMU's own, too, in a slot before ours.
         let sources = guest.check("cat /sys/class/misc/hw_random/rng_available")?;
         assert!(sources.contains("virtio_rng.1"), "{sources}");
@@ -26,7 +26,7 @@ fn the_guest_reads_the_hosts_randomness() {
 
 #[test]
 fn it_comes_and_goes_while_the_guest_reads() {
-    run(machine().expect_device(Device::new("rng")), |guest| {
+    on_guest_of(STANDARD, |guest| {
         for _ in 0..3 {
             let name = guest.attach_device(Device::new("rng"))?;
             guest.check("echo virtio_rng.1 >/sys/class/misc/hw_random/rng_current")?;

@@ -36,7 +36,7 @@ fn random_operations_leave_what_they_leave_in_a_plain_file() {
             "dmsetup create v --table '0 16384 snap /dev/simblk0 0'
              dmsetup create other --table '0 16380 snap /dev/simblk0 3'; udevadm settle",
         )?;
-        for _ in 0..4 {
+        for _ in 0..2 {
             model.operate(guest, "/dev/mapper/v", 24)?;
             model.compare(guest, "/dev/mapper/v")?;
         }
@@ -99,8 +99,8 @@ fn wrong_arguments_and_messages_are_named_and_nothing_stays_open() {
 
 #[test]
 fn memory_follows_what_is_written_up_to_the_cap() {
-    with_modules(&["simblk size_mb=1024", "dm_snap"], |guest| {
-        script(guest, "dmsetup create v --table '0 2097152 snap /dev/simblk0 0'; udevadm settle")?;
+    with_modules(&["simblk size_mb=256", "dm_snap"], |guest| {
+        script(guest, "dmsetup create v --table '0 524288 snap /dev/simblk0 0'; udevadm settle")?;
         let (data, _) = held(guest, "v")?;
         assert_eq!(data, 0, "reading took memory");
         // A sector takes a page; so does the rest of that page, which is the same one.
@@ -113,18 +113,18 @@ fn memory_follows_what_is_written_up_to_the_cap() {
             "dd if=/dev/urandom of=/dev/mapper/v bs=512 count=8 seek=800 oflag=direct status=none",
         )?;
         assert_eq!(held(guest, "v")?.0, 1);
-        script(guest, "dd if=/dev/urandom of=/dev/mapper/v bs=1M count=3 seek=500 oflag=direct status=none")?;
+        script(guest, "dd if=/dev/urandom of=/dev/mapper/v bs=1M count=3 seek=100 oflag=direct status=none")?;
         assert_eq!(held(guest, "v")?.0, 1 + 3 * 256);
         // Zeroes take none, and give back what they replace.
         script(
             guest,
-            "blkdiscard -f -z -o 500M -l 2M /dev/mapper/v; blkdiscard -f -o 600M -l 300M /dev/mapper/v",
+            "blkdiscard -f -z -o 100M -l 2M /dev/mapper/v; blkdiscard -f -o 120M -l 60M /dev/mapper/v",
         )?;
         let (data, tables) = held(guest, "v")?;
         assert_eq!(data, 1 + 256);
         script(
             guest,
-            "blkdiscard -f /dev/mapper/v; dd if=/dev/mapper/v bs=1M iflag=direct status=none | cmp -n 1073741824 - /dev/zero",
+            "blkdiscard -f /dev/mapper/v; dd if=/dev/mapper/v bs=1M iflag=direct status=none | cmp -n 268435456 - /dev/zero",
         )?;
         assert_eq!(held(guest, "v")?, (0, tables));
         script(guest, "dmsetup message v 0 reset; blkdiscard -f /dev/mapper/v")?;
@@ -137,7 +137,7 @@ fn memory_follows_what_is_written_up_to_the_cap() {
 fn the_cap_holds(guest: &Guest) -> Result<()> {
     script(
         guest,
-        "dmsetup reload v --table '0 2097152 snap /dev/simblk0 0 2'; dmsetup resume v
+        "dmsetup reload v --table '0 524288 snap /dev/simblk0 0 2'; dmsetup resume v
          head -c 1048576 /dev/urandom >/tmp/m; dd if=/tmp/m of=/dev/mapper/v bs=1M oflag=direct status=none
          ! dd if=/dev/zero of=/dev/mapper/v bs=1M seek=1 count=2 oflag=direct status=none 2>/tmp/err
          grep -q 'No space left on device' /tmp/err; cmp -n 1048576 /tmp/m /dev/mapper/v",
@@ -153,7 +153,7 @@ fn the_cap_holds(guest: &Guest) -> Result<()> {
     .map(drop)
 }
 
-repeated!(views_are_independent_and_give_their_memory_back, 20, 100);
+repeated!(views_are_independent_and_give_their_memory_back, 10, 100);
 
 fn views_are_independent_and_give_their_memory_back(views: u32) {
     with_modules(&["simblk size_mb=64", "dm_snap"], |guest| {
@@ -233,7 +233,7 @@ fn reset_and_discard_under_io_harm_nothing() {
              fio --direct=1 --ioengine=libaio --iodepth=8 --bsrange=512-64k --size=16m --time_based --runtime=3600 --filename=/dev/mapper/v \
                  --name=w --rw=randwrite --name=r --rw=randread --name=t --rw=randtrim --bs=64k --output=/tmp/log & load=$!
              # Each reset meets a view that has been written to since the last one.
-             for i in $(seq 15); do
+             for i in $(seq 8); do
                  until ! dmsetup status v | grep -q 'snap 0 data'; do kill -0 $load; done
                  dmsetup message v 0 reset
              done
@@ -253,7 +253,7 @@ fn reset_and_discard_under_io_harm_nothing() {
 fn suspending_and_reloading_under_load_loses_nothing() {
     with_modules(&["simblk", "dm_snap"], |guest| {
         script(guest, "dmsetup create v --table '0 32768 snap /dev/simblk0 8'; udevadm settle")?;
-        survives_reloads(guest, "v", &["0 32768 snap /dev/simblk0 8", "0 32768 snap /dev/simblk0 8 64"], 2)?;
+        survives_reloads(guest, "v", &["0 32768 snap /dev/simblk0 8", "0 32768 snap /dev/simblk0 8 64"], 1)?;
         // Another view of it, in its place, begins empty.
         script(guest, "dmsetup reload v --table '0 32768 snap /dev/simblk0 0'; dmsetup resume v")?;
         assert_eq!(held(guest, "v")?, (0, 0));

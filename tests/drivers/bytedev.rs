@@ -93,7 +93,7 @@ read at a position: ESPIPE
     });
 }
 
-repeated!(it_comes_and_goes_and_goes_under_load, 20, 200);
+repeated!(it_comes_and_goes_and_goes_under_load, 8, 200);
 
 fn it_comes_and_goes_and_goes_under_load(times: u32) {
     on_guest(|guest| {

@@ -113,7 +113,7 @@ fn one_opener_at_a_time_nobody_writes_and_the_module_stays_while_it_is_open() {
     });
 }
 
-repeated!(loads_and_unloads_leave_nothing, 20, 200);
+repeated!(loads_and_unloads_leave_nothing, 8, 200);
 
 fn loads_and_unloads_leave_nothing(times: u32) {
     on_guest(|guest| {

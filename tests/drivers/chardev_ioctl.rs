@@ -112,7 +112,7 @@ fn two_programs_at_once_never_see_half_a_message() {
     });
 }
 
-repeated!(loading_leaves_nothing_and_goes_under_load, 20, 200);
+repeated!(loading_leaves_nothing_and_goes_under_load, 8, 200);
 
 fn loading_leaves_nothing_and_goes_under_load(times: u32) {
     on_guest(|guest| {

@@ -115,7 +115,7 @@ fn a_wrong_value_is_einval_and_a_line_that_says_which() {
     });
 }
 
-repeated!(it_can_be_loaded_and_unloaded, 20, 200);
+repeated!(it_can_be_loaded_and_unloaded, 8, 200);
 
 fn it_can_be_loaded_and_unloaded(times: u32) {
     on_guest(|guest| {
@@ -139,7 +139,7 @@ fn a_parameter_is_read_while_the_module_goes() {
                  v=$(cat /sys/module/hello/parameters/whom 2>/dev/null) || continue
                  test \"$v\" = reader || { echo \"$v\" >/tmp/wrong; exit 1; }
              done & reader=$!
-             for i in $(seq 50); do
+             for i in $(seq 20); do
                  insmod $m whom=reader && rmmod hello || exit 1
              done
              touch /tmp/stop; wait $reader && ! test -e /tmp/wrong",

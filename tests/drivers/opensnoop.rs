@@ -212,7 +212,7 @@ fn readers_wait_poll_are_interrupted_and_keep_the_module() {
     });
 }
 
-repeated!(loads_and_unloads_while_files_are_opened_leave_nothing, 15, 200);
+repeated!(loads_and_unloads_while_files_are_opened_leave_nothing, 6, 200);
 
 fn loads_and_unloads_while_files_are_opened_leave_nothing(times: u32) {
     on_guest(|guest| {

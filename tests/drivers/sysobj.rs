@@ -105,7 +105,7 @@ fn an_object_whose_name_is_taken_is_an_error_and_nothing_stays() {
     });
 }
 
-repeated!(loads_and_unloads_some_under_readers_and_writers, 10, 180);
+repeated!(loads_and_unloads_some_under_readers_and_writers, 5, 180);
 
 fn loads_and_unloads_some_under_readers_and_writers(times: u32) {
     on_guest(|guest| {

@@ -210,7 +210,7 @@ fn unmounting_frees_all_memory() {
     });
 }
 
-repeated!(loads_and_unloads_with_a_mount_each_leave_nothing, 20, 200);
+repeated!(loads_and_unloads_with_a_mount_each_leave_nothing, 8, 200);
 
 fn loads_and_unloads_with_a_mount_each_leave_nothing(times: u32) {
     on_guest(|guest| {
@@ -227,7 +227,7 @@ fn loads_and_unloads_with_a_mount_each_leave_nothing(times: u32) {
     });
 }
 
-repeated!(many_tasks_at_once_leave_the_limits_right, 6, 20);
+repeated!(many_tasks_at_once_leave_the_limits_right, 3, 20);
 
 fn many_tasks_at_once_leave_the_limits_right(rounds: u32) {
     with_tinyfs("size=2m,inodes=64", |guest| {

@@ -4,7 +4,7 @@
 use blockyard_lab::{Disk, Kind};
 use blockyard_tests::run;
 
-use crate::machine;
+use crate::{machine, on_bare_guest};
 
 #[test]
 fn disks_are_in_order_have_serials_and_refuse_writes_if_told_to() {
@@ -28,7 +28,7 @@ fn disks_are_in_order_have_serials_and_refuse_writes_if_told_to() {
 
 #[test]
 fn disks_come_and_go_while_the_guest_runs() {
-    run(machine(), |guest| {
+    on_bare_guest(|guest| {
         for round in 0..3 {
             let serial = guest.attach(Disk::size(4 << 20).serial(format!("hot{round}")))?;
             guest
@@ -39,7 +39,7 @@ fn disks_come_and_go_while_the_guest_runs() {
         assert_eq!(guest.detach("hot0").unwrap_err().kind(), Kind::NotFound);
         guest.attach(Disk::size(512).serial("a"))?;
         assert_eq!(guest.attach(Disk::size(512).serial("a")).unwrap_err().kind(), Kind::Usage);
-        Ok(())
+        guest.detach("a")
     });
 }
 

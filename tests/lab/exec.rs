@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use blockyard_lab::guest::{Status, To};
 use blockyard_lab::{Guest, Kind, Result};
-use blockyard_tests::run;
 
-use crate::machine;
+use crate::on_bare_guest;
 
 #[test]
 fn a_command_is_as_if_it_were_local() {
-    run(machine(), |guest| {
+    on_bare_guest(|guest| {
         streams_are_apart(guest)?;
         ends_are_exact(guest)?;
         arguments_and_surroundings_arrive(guest)
@@ -48,7 +47,7 @@ fn arguments_and_surroundings_arrive(guest: &Guest) -> Result<()> {
 
 #[test]
 fn much_data_arrives_whole_both_ways() {
-    run(machine(), |guest| {
+    on_bare_guest(|guest| {
         let every_byte: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
         let back = guest.command(["cat"]).stdin(every_byte.clone()).run()?;
         assert!(back.stdout == every_byte, "{} bytes came back", back.stdout.len());
@@ -77,7 +76,7 @@ fn hundred_megabytes(guest: &Guest) -> Result<()> {
 
 #[test]
 fn fifty_commands_run_at_a_time_beside_one_that_is_stuck() {
-    run(machine(), |guest| {
+    on_bare_guest(|guest| {
         // Nobody reads what this one writes.
         let stuck = guest.command(["cat", "/dev/zero"]).spawn()?;
         let answered = AtomicUsize::new(0);
@@ -100,7 +99,7 @@ fn fifty_commands_run_at_a_time_beside_one_that_is_stuck() {
 
 #[test]
 fn a_command_that_takes_too_long_is_ended() {
-    run(machine(), |guest| {
+    on_bare_guest(|guest| {
         let started = Instant::now();
         let hang = guest.command(["sh", "-c", "echo begun; sleep 1000 | sleep 1000"]);
         let error = hang.timeout(Duration::from_secs(1)).run().unwrap_err();
@@ -114,7 +113,7 @@ fn a_command_that_takes_too_long_is_ended() {
 
 #[test]
 fn a_signal_reaches_the_whole_pipeline_and_a_background_process_is_not_waited_for() {
-    run(machine(), |guest| {
+    on_bare_guest(|guest| {
         let mut pipeline = guest.command(["sh", "-c", "echo ready; sleep 1000 | cat"]).spawn()?;
         pipeline.wait_for_text("ready", Duration::from_secs(20))?;
         pipeline.signal(15)?;

@@ -4,13 +4,12 @@
 use std::os::unix::fs::PermissionsExt;
 
 use blockyard_lab::{Guest, Kind, Result};
-use blockyard_tests::run;
 
-use crate::machine;
+use crate::on_bare_guest;
 
 #[test]
 fn files_travel_both_ways() {
-    run(machine(), |guest| {
+    on_bare_guest(|guest| {
         what_is_written_is_read(guest)?;
         permissions_come_along(guest)?;
         what_cannot_be_is_named(guest)
@@ -23,8 +22,10 @@ fn what_is_written_is_read(guest: &Guest) -> Result<()> {
     assert!(guest.read("/tmp/big file")? == content);
     guest.write("relative", "")?;
     assert_eq!(guest.check("stat -c %s:%a /root/relative")?.trim(), "0:644");
+    let name = guest.read("/proc/sys/kernel/hostname")?;
     guest.write("/proc/sys/kernel/hostname", "renamed")?;
     assert_eq!(guest.read("/proc/sys/kernel/hostname")?, b"renamed\n");
+    guest.write("/proc/sys/kernel/hostname", &name)?;
     assert_eq!(guest.check("ls -A /tmp")?.trim(), "big file", "no half file is left");
     Ok(())
 }

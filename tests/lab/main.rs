@@ -11,9 +11,11 @@ mod log;
 mod net;
 mod visit;
 
-use blockyard_lab::{Machine, MachineBuilder};
+use blockyard_lab::{Guest, Result};
+use blockyard_tests::{Shape, bare_machine as machine, on_guest_of};
 
-/// A machine with nothing of ours in it.
-fn machine() -> MachineBuilder {
-    Machine::builder().kernel(blockyard_tests::kernel())
+/// Runs `test` in a guest with nothing of ours in it, which another test may have had before.
+#[track_caller]
+fn on_bare_guest(test: impl FnOnce(&Guest) -> Result<()>) {
+    on_guest_of(Shape::new("bare", machine), test);
 }

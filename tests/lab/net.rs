@@ -5,11 +5,13 @@ use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use blockyard_tests::{machine, run};
+use blockyard_tests::run;
+
+use crate::{machine, on_bare_guest};
 
 #[test]
 fn there_is_no_network_unless_asked_for() {
-    run(machine(), |guest| {
+    on_bare_guest(|guest| {
         let links = guest.check("ls /sys/class/net")?;
         assert_eq!(links.trim(), "lo");
         Ok(())

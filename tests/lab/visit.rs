@@ -5,11 +5,11 @@ use blockyard_lab::registry::Registry;
 use blockyard_lab::{Kind, Visit};
 use blockyard_tests::run;
 
-use crate::machine;
+use crate::{machine, on_bare_guest};
 
 #[test]
 fn visitors_come_one_after_the_other_and_see_the_same_guest() {
-    run(machine(), |guest| {
+    on_bare_guest(|guest| {
         guest.write("/tmp/note", "from the owner")?;
         std::thread::scope(|scope| {
             let visit = || Visit::to(guest.name()).and_then(|visit| visit.check("cat /tmp/note"));
@@ -24,7 +24,7 @@ fn visitors_come_one_after_the_other_and_see_the_same_guest() {
 
 #[test]
 fn a_visitor_may_leave_a_daemon_behind() {
-    run(machine(), |guest| {
+    on_bare_guest(|guest| {
         Visit::to(guest.name())?.check("sleep 1000 >/dev/null 2>&1 &")?;
         guest.check("pkill -x sleep").map(drop)
     });

@@ -9,7 +9,7 @@ fn random_bytes_at_odd_places_come_back() {
         guest.check(
             "dd if=/dev/urandom of=/tmp/model bs=1M count=32 status=none
              dd if=/tmp/model of=/dev/simblk0 bs=1M status=none
-             for i in $(seq 60); do
+             for i in $(seq 25); do
                  at=$(shuf -n 1 -i 0-33000000) len=$(shuf -n 1 -i 1-40000)
                  head -c $len /dev/urandom >/tmp/piece
                  for to in /tmp/model /dev/simblk0; do

@@ -110,7 +110,7 @@ fn discards_under_readers_and_writers_are_safe() {
     });
 }
 
-repeated!(races_leave_only_what_some_order_of_them_could, 5, 20);
+repeated!(races_leave_only_what_some_order_of_them_could, 3, 20);
 
 /// The argument in `kernel/kit/mem.rs`, put to the test: every word that is read is one that some order of the reads,
 /// writes and discards under way allows. And what was counted is what there is: in the end, nothing.

@@ -122,7 +122,7 @@ fn rmmod_is_refused_while_a_disk_is_mounted() {
     });
 }
 
-repeated!(loads_and_unloads_leave_nothing, 20, 200);
+repeated!(loads_and_unloads_leave_nothing, 8, 200);
 
 fn loads_and_unloads_leave_nothing(times: u32) {
     on_guest(|guest| {

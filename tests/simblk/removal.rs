@@ -60,7 +60,7 @@ fn the_module_stays_while_a_removed_disk_is_open() {
     });
 }
 
-repeated!(opening_and_removing_race_without_harm, 25, 100);
+repeated!(opening_and_removing_race_without_harm, 12, 100);
 
 fn opening_and_removing_race_without_harm(times: u32) {
     with_simblk("disks=0", |guest| {

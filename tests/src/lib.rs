@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 
 use blockyard_lab::{Guest, Kernel, KernelSpec, Machine, MachineBuilder, Profile, Result, modules};
 
+pub use crate::pool::Shape;
+
 /// Which kernel this run is about.
 pub fn spec() -> KernelSpec {
     let profile = match std::env::var("BLOCKYARD_PROFILE").as_deref() {
@@ -44,7 +46,12 @@ pub fn driver(name: &str) -> &'static modules::Module {
 
 /// A machine with every driver of ours under `/lib/modules`, none loaded.
 pub fn machine() -> MachineBuilder {
-    drivers().iter().fold(Machine::builder().kernel(kernel()), MachineBuilder::driver)
+    drivers().iter().fold(bare_machine(), MachineBuilder::driver)
+}
+
+/// A machine with nothing of ours in it.
+pub fn bare_machine() -> MachineBuilder {
+    Machine::builder().kernel(kernel())
 }
 
 /// Boots `machine`, runs `test`, and ends the guest; fails if the test or the kernel's log does.
@@ -61,7 +68,13 @@ pub fn run(machine: MachineBuilder, test: impl FnOnce(&Guest) -> Result<()>) {
 /// does.
 #[track_caller]
 pub fn on_guest(test: impl FnOnce(&Guest) -> Result<()>) {
-    let pooled = pool::Pooled::take().unwrap_or_else(|e| panic!("no guest: {}", explain(&e)));
+    on_guest_of(Shape::new("usual", machine), test);
+}
+
+/// As [`on_guest`], in a guest of this shape.
+#[track_caller]
+pub fn on_guest_of(shape: Shape, test: impl FnOnce(&Guest) -> Result<()>) {
+    let pooled = pool::Pooled::take(shape).unwrap_or_else(|e| panic!("no guest: {}", explain(&e)));
     check(pooled.guest(), test);
     if let Err(error) = pooled.give_back() {
         panic!("{}", explain(&error));

@@ -9,9 +9,7 @@
 
 use std::sync::{Mutex, Once, PoisonError};
 
-use blockyard_lab::{Guest, Result};
-
-use crate::machine;
+use blockyard_lab::{Guest, MachineBuilder, Result};
 
 /// Prints all that a test may leave behind. What udev does about the boot's devices may not be over when it first runs, so
 /// its workers and the links that follow from the nodes are left out. A program takes longer to start under emulation than
@@ -19,7 +17,7 @@ use crate::machine;
 const STATE: &str = r#"
 while read -r module _; do echo "$module"; done </proc/modules
 while read -r line; do echo "$line"; done </proc/self/mounts
-while read -r line; do echo "$line"; done </proc/devices
+while read -r line; do case $line in *' hvc') ;; *) echo "$line" ;; esac; done </proc/devices
 while read -r line; do echo "$line"; done </proc/misc
 read -r levels </proc/sys/kernel/printk; echo "$levels"
 for process in /proc/[0-9]*; do
@@ -33,8 +31,8 @@ for file in \
     /* /etc/* /var/* /usr/local/* /usr/local/*/* /lib/modules/*/* /tmp/* /root/* /mnt/* /home/* /run/* \
     /dev/* /dev/mapper/* /dev/shm/*
 do
-    # What udev, and a mount, make when they first have to.
-    case $file in /dev/char|/dev/disk|/dev/block|/run/mount) ;; *) echo "$file" ;; esac
+    # What udev, a mount and the first console on virtio make when they have to.
+    case $file in /dev/char|/dev/disk|/dev/block|/run/mount|/dev/hvc*) ;; *) echo "$file" ;; esac
 done
 "#;
 
@@ -54,27 +52,41 @@ for file in /tmp/* /root/* /mnt/*; do [ ! -e "$file" ] || { rm -rf /tmp/* /root/
 udevadm settle --timeout=30
 "#;
 
-/// Guests that nobody uses at the moment, and what each looked like after its boot.
+/// Machines that are alike: their guests can stand in for each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    name: &'static str,
+    machine: fn() -> MachineBuilder,
+}
+
+impl Shape {
+    /// The machines that this function makes; no other shape of the same program has this name.
+    pub const fn new(name: &'static str, machine: fn() -> MachineBuilder) -> Self {
+        Self { name, machine }
+    }
+}
+
+/// Guests that nobody uses at the moment.
 static IDLE: Mutex<Vec<Pooled>> = Mutex::new(Vec::new());
 
+/// A guest, and what it looked like after its boot.
 pub(crate) struct Pooled {
+    shape: &'static str,
     guest: Guest,
     fresh: Vec<String>,
 }
 
 impl Pooled {
-    /// A guest of the usual shape, with every driver at hand and none loaded: one that a test has left as it was, or a
-    /// new one.
-    pub(crate) fn take() -> Result<Self> {
-        let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(pooled) => Ok(pooled),
-            None => {
-                let guest = machine().boot()?;
-                let fresh = state(&guest)?;
-                Ok(Self { guest, fresh })
-            }
+    /// A guest of this shape: one that a test has left as it was, or a new one.
+    pub(crate) fn take(shape: Shape) -> Result<Self> {
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = idle.iter().position(|pooled| pooled.shape == shape.name) {
+            return Ok(idle.swap_remove(at));
         }
+        drop(idle);
+        let guest = (shape.machine)().boot()?;
+        let fresh = state(&guest)?;
+        Ok(Self { shape: shape.name, guest, fresh })
     }
 
     pub(crate) fn guest(&self) -> &Guest {

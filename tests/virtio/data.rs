@@ -4,9 +4,8 @@
 use std::os::unix::fs::MetadataExt;
 
 use blockyard_lab::{Disk, Result};
-use blockyard_tests::{machine, run};
 
-use crate::{SERIAL, TAKE, with_ours};
+use crate::{SERIAL, TAKE, THEIRS, with_disk, with_ours};
 
 #[test]
 fn fio_reads_what_it_wrote() {
@@ -16,21 +15,21 @@ fn fio_reads_what_it_wrote() {
              --ioengine=libaio --iodepth=64 --verify=crc32c --verify_fatal=1 --do_verify=1 --randrepeat=1",
         )?;
         // As the kernel's own driver sees it.
-        guest.check(
+        guest.check(&format!(
             "fio --name=v --filename=/dev/vsim0 --rw=write --bs=64k --size=16m --direct=1 --ioengine=libaio \
              --iodepth=16 --verify=crc32c --do_verify=0 &&
              cd /sys/bus/virtio/drivers && cat /tmp/device >virtio_simblk/unbind &&
              cat /tmp/device >virtio_blk/bind && udevadm settle &&
-             fio --name=v --filename=/dev/vda --rw=write --bs=64k --size=16m --direct=1 --verify=crc32c \
+             fio --name=v --filename={THEIRS} --rw=write --bs=64k --size=16m --direct=1 --verify=crc32c \
              --verify_only --verify_fatal=1",
-        )?;
+        ))?;
         Ok(())
     });
 }
 
 #[test]
 fn flushes_and_durable_writes_reach_the_device_as_with_the_kernels_driver() {
-    run(machine().disk(Disk::size(16 << 20).serial(SERIAL)), |guest| {
+    with_disk(Disk::size(16 << 20), |guest| {
         let flushes = |disk: &str, flags: &str| -> Result<u64> {
             let before = guest.reached(SERIAL)?.flushes;
             guest.check(&format!("dd if=/dev/zero of={disk} bs=4k count=8 status=none {flags}"))?;
@@ -40,7 +39,7 @@ fn flushes_and_durable_writes_reach_the_device_as_with_the_kernels_driver() {
             let (fsync, durable) = ("conv=notrunc,fsync oflag=direct", "conv=notrunc oflag=direct,dsync");
             Ok([flushes(disk, "conv=notrunc oflag=direct")?, flushes(disk, fsync)?, flushes(disk, durable)?])
         };
-        let theirs = counts("/dev/vda")?;
+        let theirs = counts(THEIRS)?;
         guest.check(TAKE)?;
         let ours = counts("/dev/vsim0")?;
         assert_eq!(ours, theirs);

@@ -2,16 +2,16 @@
 //! What the driver learns from the device, and how the two find each other.
 
 use blockyard_lab::Disk;
-use blockyard_tests::{driver, machine, run};
+use blockyard_tests::on_guest;
 
-use crate::{SERIAL, TAKE, with_ours};
+use crate::{SERIAL, TAKE, THEIRS, with_disk, with_ours};
 
 #[test]
 fn the_disk_is_as_the_device_says() {
-    run(machine().disk(Disk::size(24 << 20).serial(SERIAL).read_only()), |guest| {
+    with_disk(Disk::size(24 << 20).read_only(), |guest| {
         let facts = "cd /sys/block/$disk; cat size ro; echo $(cat serial); cat queue/logical_block_size queue/physical_block_size \
             queue/max_segments queue/write_cache queue/discard_granularity queue/discard_max_hw_bytes queue/write_zeroes_max_bytes";
-        let theirs = guest.check(&format!("udevadm settle; disk=vda; {facts}"))?;
+        let theirs = guest.check(&format!("disk=$(basename $(readlink {THEIRS})); {facts}"))?;
         guest.check(TAKE)?;
         let ours = guest.check(&format!("disk=vsim0; {facts}"))?;
         assert_eq!(ours, theirs);
@@ -55,8 +55,7 @@ fn a_bio_is_done_on_the_processor_that_it_came_from() {
 
 #[test]
 fn the_module_is_found_by_the_devices_alias_and_depends_on_none() {
-    let module = driver("virtio_simblk");
-    run(machine().driver(module), |guest| {
+    on_guest(|guest| {
         assert_eq!(guest.check("modinfo -F alias virtio_simblk")?.trim(), "virtio:d00000002v*");
         assert_eq!(guest.check("modinfo -F depends virtio_simblk")?.trim(), "");
         guest.check(

@@ -9,8 +9,8 @@ mod stream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use blockyard_lab::{Device, Guest, MachineBuilder, Result, programs};
-use blockyard_tests::{machine, run};
+use blockyard_lab::{Device, Guest, Result, programs};
+use blockyard_tests::{Shape, machine, on_guest_of};
 
 /// The files of the first device.
 const ECHO: &str = "/dev/virtio_hello0-echo";
@@ -22,23 +22,31 @@ const FACTS: &str = "/sys/class/virtio_hello/virtio_hello0-echo/device/hello";
 /// Longer than anything should take that is waited for.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A machine that a device can be plugged into.
-fn expecting() -> MachineBuilder {
-    machine().cpus(2).expect_device(Device::new("hello"))
-}
+/// Machines that a device can be plugged into.
+const EXPECTING: Shape = Shape::new("expecting", || machine().expect_device(Device::new("hello")));
 
 /// Waits until the driver has come by itself and its files are there: that for echoes is the last.
 fn wait_for_files(guest: &Guest) -> Result<()> {
     guest.check(&format!("udevadm wait --timeout=120 {ECHO} && udevadm settle")).map(drop)
 }
 
-/// Runs a test with such a device, and with the program that makes the calls that no shell can.
+/// Runs a test without a device, and with the program that makes the calls that no shell can.
+#[track_caller]
+fn without_device(test: impl FnOnce(&Guest) -> Result<()>) {
+    on_guest_of(EXPECTING, |guest| {
+        guest.push(&programs::ensure()?.chrtest(), "/tmp/chrtest")?;
+        test(guest)
+    });
+}
+
+/// As [`without_device`], with such a device, whose name is `hello0`.
 #[track_caller]
 fn with_device(spec: &str, test: impl FnOnce(&Guest) -> Result<()>) {
-    run(machine().cpus(2).device(Device::new(spec)), |guest| {
-        guest.push(&programs::ensure()?.chrtest(), "/tmp/chrtest")?;
+    without_device(|guest| {
+        let name = guest.attach_device(Device::new(spec))?;
         wait_for_files(guest)?;
-        test(guest)
+        test(guest)?;
+        guest.detach_device(&name)
     });
 }
 

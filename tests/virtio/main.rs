@@ -8,7 +8,7 @@ mod pairs;
 mod removal;
 
 use blockyard_lab::{Disk, Guest, Result};
-use blockyard_tests::{machine, run};
+use blockyard_tests::on_guest;
 
 /// The serial number of the disk that these tests are about.
 const SERIAL: &str = "ours";
@@ -19,10 +19,24 @@ const TAKE: &str = "udevadm settle && modprobe virtio_simblk &&
     echo $device >/tmp/device && cd /sys/bus/virtio/drivers &&
     echo $device >virtio_blk/unbind && echo $device >virtio_simblk/bind && udevadm settle";
 
-/// Runs a test with `disk` driven by our driver, as `/dev/vsim0`.
+/// The disk under the kernel's driver.
+const THEIRS: &str = "/dev/disk/by-id/virtio-ours";
+
+/// Runs a test with `disk`, which is [`THEIRS`] then.
+#[track_caller]
+fn with_disk(disk: Disk, test: impl FnOnce(&Guest) -> Result<()>) {
+    on_guest(|guest| {
+        guest.attach(disk.serial(SERIAL))?;
+        guest.check(&format!("udevadm wait --timeout=60 {THEIRS}"))?;
+        test(guest)?;
+        guest.detach(SERIAL)
+    });
+}
+
+/// As [`with_disk`], driven by our driver, as `/dev/vsim0`.
 #[track_caller]
 fn with_ours(disk: Disk, test: impl FnOnce(&Guest) -> Result<()>) {
-    run(machine().disk(disk.serial(SERIAL)), |guest| {
+    with_disk(disk, |guest| {
         guest.check(TAKE)?;
         test(guest)
     });

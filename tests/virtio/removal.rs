@@ -2,9 +2,9 @@
 //! A device that goes while it is used: unbound, unplugged, or with its driver. Whatever was in its queues comes back.
 
 use blockyard_lab::{Disk, Guest, Result};
-use blockyard_tests::{machine, run};
+use blockyard_tests::{on_guest, repeated};
 
-use crate::{SERIAL, TAKE, load, with_ours};
+use crate::{SERIAL, TAKE, THEIRS, load, with_ours};
 
 /// Ends the load's wait: it must have failed, as its disk has gone. What was on its way or waits ends with `EIO`,
 /// and a write that comes later with `EPERM`, as a dead disk is read-only; which comes first is a matter of luck.
@@ -23,7 +23,7 @@ fn assert_failed(fio: blockyard_lab::guest::Running<'_>, guest: &Guest) -> Resul
 #[test]
 fn unbinding_under_load_ends_io_with_errors_and_the_disk_can_come_back() {
     with_ours(Disk::size(32 << 20), |guest| {
-        for _ in 0..3 {
+        for _ in 0..2 {
             let fio = load(guest)?;
             guest.check("cat /tmp/device >/sys/bus/virtio/drivers/virtio_simblk/unbind")?;
             assert_failed(fio, guest)?;
@@ -53,10 +53,11 @@ fn what_the_device_still_has_comes_back_when_it_is_unbound() {
     });
 }
 
-#[test]
-fn a_driver_is_reloaded_while_programs_use_its_disk() {
+repeated!(a_driver_is_reloaded_while_programs_use_its_disk, 2, 20);
+
+fn a_driver_is_reloaded_while_programs_use_its_disk(times: u32) {
     with_ours(Disk::size(32 << 20), |guest| {
-        for _ in 0..5 {
+        for _ in 0..times {
             let fio = load(guest)?;
             guest.check("! rmmod virtio_simblk 2>/tmp/err && grep 'in use' /tmp/err")?;
             guest.check("cat /tmp/device >/sys/bus/virtio/drivers/virtio_simblk/unbind")?;
@@ -73,20 +74,22 @@ fn a_driver_is_reloaded_while_programs_use_its_disk() {
 #[test]
 fn unbinding_writes_dirty_pages_first() {
     with_ours(Disk::size(64 << 20), |guest| {
-        guest.check(
+        guest.check(&format!(
             "mkfs.ext4 -q /dev/vsim0 && mount /dev/vsim0 /mnt && head -c 20M /dev/urandom >/mnt/file &&
              sha256sum </mnt/file >/tmp/sum && cd /sys/bus/virtio/drivers &&
              cat /tmp/device >virtio_simblk/unbind && ! cat /mnt/file >/dev/null 2>&1 && umount /mnt &&
              rmmod virtio_simblk && cat /tmp/device >virtio_blk/bind && udevadm settle &&
-             mount -o ro /dev/vda /mnt && sha256sum </mnt/file | cmp - /tmp/sum",
-        )?;
+             mount -o ro {THEIRS} /mnt && sha256sum </mnt/file | cmp - /tmp/sum",
+        ))?;
         Ok(())
     });
 }
 
-/// Plugs a disk in, gives it to our driver, and pulls it out under load, `times` times.
-fn plug_and_unplug(times: u32) {
-    run(machine(), |guest| {
+repeated!(a_disk_is_unplugged_under_load, 2, 100);
+
+/// Plugs a disk in, gives it to our driver, and pulls it out under load.
+fn a_disk_is_unplugged_under_load(times: u32) {
+    on_guest(|guest| {
         for _ in 0..times {
             guest.attach(Disk::size(16 << 20).serial(SERIAL))?;
             guest.check(TAKE)?;
@@ -96,15 +99,4 @@ fn plug_and_unplug(times: u32) {
         }
         guest.check("rmmod virtio_simblk").map(drop)
     });
-}
-
-#[test]
-fn a_disk_is_unplugged_under_load_three_times() {
-    plug_and_unplug(3);
-}
-
-#[test]
-#[ignore = "takes minutes"]
-fn a_disk_is_unplugged_under_load_a_hundred_times() {
-    plug_and_unplug(100);
 }

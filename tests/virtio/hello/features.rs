@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Each feature, refused by the driver's user and not offered by the device: what is agreed on, and what that changes.
 
-use blockyard_lab::{Device, Guest, Result, programs};
-use blockyard_tests::run;
+use blockyard_lab::{Device, Guest, Result};
 
-use super::{ECHO, EVENTS, FACTS, expecting, wait_for_files};
+use super::{ECHO, EVENTS, FACTS, wait_for_files, without_device};
 
 const NAMES: [&str; 3] = ["checksum", "reverse", "events"];
 
@@ -30,8 +29,7 @@ fn assert_agreed(guest: &Guest, on: [bool; 3], what: &str) -> Result<()> {
 
 #[test]
 fn each_feature_is_on_or_off_by_either_side() {
-    run(expecting(), |guest| {
-        guest.push(&programs::ensure()?.chrtest(), "/tmp/chrtest")?;
+    without_device(|guest| {
         // By the device.
         for off in [None, Some(0), Some(1), Some(2)] {
             let spec = off.map_or("hello".into(), |bit: usize| format!("hello,no-{}", NAMES[bit]));
@@ -46,7 +44,7 @@ fn each_feature_is_on_or_off_by_either_side() {
             guest.detach_device(&name)?;
         }
         // By the driver's user: each alone, and all of them.
-        guest.attach_device(Device::new("hello"))?;
+        let name = guest.attach_device(Device::new("hello"))?;
         wait_for_files(guest)?;
         for refused in [[true, false, false], [false, true, false], [false, false, true], [true; 3]] {
             let parameters: Vec<_> =
@@ -57,6 +55,6 @@ fn each_feature_is_on_or_off_by_either_side() {
             assert_agreed(guest, refused.map(|refused| !refused), &parameters)?;
             assert_eq!(guest.check(&format!("cat {FACTS}/offered"))?, "checksum reverse events\n");
         }
-        Ok(())
+        guest.detach_device(&name)
     });
 }

@@ -4,19 +4,10 @@
 use std::io::Write;
 
 use blockyard_lab::guest::Running;
-use blockyard_lab::{Device, Guest, Result, programs};
-use blockyard_tests::run;
+use blockyard_lab::{Device, Guest, Result};
+use blockyard_tests::repeated;
 
-use super::{ECHO, EVENTS, LIMIT, STREAM, connect, expecting, wait_for_files};
-
-/// A machine with the test's program in it, and no device.
-#[track_caller]
-fn without_device(test: impl FnOnce(&Guest) -> Result<()>) {
-    run(expecting(), |guest| {
-        guest.push(&programs::ensure()?.chrtest(), "/tmp/chrtest")?;
-        test(guest)
-    });
-}
+use super::{ECHO, EVENTS, LIMIT, STREAM, connect, wait_for_files, with_device, without_device};
 
 /// Plugs a device in, and waits for its files.
 fn plug(guest: &Guest) -> Result<String> {
@@ -89,7 +80,9 @@ fn what_has_come_before_the_device_went_can_still_be_read() {
     });
 }
 
-fn plug_and_unplug(times: u32) {
+repeated!(a_device_is_unplugged_under_load, 2, 100);
+
+fn a_device_is_unplugged_under_load(times: u32) {
     without_device(|guest| {
         for _ in 0..times {
             let name = plug(guest)?;
@@ -103,22 +96,11 @@ fn plug_and_unplug(times: u32) {
     });
 }
 
-#[test]
-fn a_device_is_unplugged_under_load_three_times() {
-    plug_and_unplug(3);
-}
+repeated!(the_driver_is_reloaded_under_load, 2, 20);
 
-#[test]
-#[ignore = "takes minutes"]
-fn a_device_is_unplugged_under_load_a_hundred_times() {
-    plug_and_unplug(100);
-}
-
-#[test]
-fn the_driver_is_reloaded_under_load() {
-    without_device(|guest| {
-        plug(guest)?;
-        for _ in 0..5 {
+fn the_driver_is_reloaded_under_load(times: u32) {
+    with_device("hello", |guest| {
+        for _ in 0..times {
             let load = load(guest)?;
             guest.check("! rmmod virtio_hello 2>/tmp/err && grep 'in use' /tmp/err")?;
             // It is taken from its device while that is used; then nothing holds it but who has a file open.
@@ -134,7 +116,7 @@ fn the_driver_is_reloaded_under_load() {
         guest
             .check(
                 "(while [ ! -e /tmp/enough ]; do chrctl echo x; done) >/dev/null 2>&1 &
-                 for i in $(seq 20); do
+                 for i in $(seq 8); do
                      until rmmod virtio_hello 2>/dev/null; do :; done; modprobe virtio_hello || exit 1
                  done
                  touch /tmp/enough; wait",
