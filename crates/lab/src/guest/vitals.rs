@@ -23,6 +23,10 @@ use crate::vhost_user::Backends;
 pub(crate) const QEMU_LOG: &str = "qemu.log";
 /// Lines of the console that an error shows.
 const TAIL: usize = 20;
+/// As many if the kernel tells in them what it died of: its registers and its call trace take some sixty.
+const TAIL_OF_DEATH: usize = 100;
+/// How it begins to.
+const DEATH: [&str; 3] = ["BUG: ", "Oops: ", "Kernel panic - not syncing: "];
 /// A QEMU that has closed its sockets is about to end.
 const ENDING: Duration = Duration::from_secs(5);
 
@@ -130,7 +134,7 @@ impl Vitals {
     fn with_console(&self, error: Error) -> Error {
         let console = self.console();
         let lines: Vec<&str> = console.lines().collect();
-        let tail = &lines[lines.len().saturating_sub(TAIL)..];
+        let tail = end_of(&lines);
         if tail.is_empty() { error } else { error.with_source(Tail(tail.join("\n  "))) }
     }
 }
@@ -162,6 +166,14 @@ fn cause(console: &str, qemu_said: &str, status: Option<ExitStatus>, stopped: bo
     }
 }
 
+/// The end of the console: a few lines, or all from where the kernel began to tell what it died of.
+fn end_of<'a>(lines: &'a [&'a str]) -> &'a [&'a str] {
+    let last = |count: usize| &lines[lines.len().saturating_sub(count)..];
+    let long = last(TAIL_OF_DEATH);
+    let begins = long.iter().position(|line| DEATH.iter().any(|mark| line.contains(mark)));
+    begins.map(|at| &long[at..]).filter(|death| death.len() > TAIL).unwrap_or_else(|| last(TAIL))
+}
+
 /// The rest of the last line that holds `mark`.
 fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     text.lines().rev().find_map(|line| line.split_once(mark)).map(|(_, rest)| rest.trim())
@@ -183,6 +195,24 @@ mod tests {
     fn a_panic_is_named_before_the_reset_that_it_causes() {
         let named = cause(PANIC, "", Some(ExitStatus::from_raw(0)), false);
         assert_eq!(named, "the guest's kernel panicked: sysrq triggered crash");
+    }
+
+    #[test]
+    fn a_trace_is_shown_from_its_first_line() {
+        let line = |n: usize| format!("[    {n}.0] line");
+        let mut console: Vec<String> = (0..300).map(line).collect();
+        let end = |console: &[String]| {
+            let lines: Vec<_> = console.iter().map(String::as_str).collect();
+            end_of(&lines).iter().map(|line| line.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(end(&console), console[280..]);
+        console[250] = "[  250.0] BUG: kernel NULL pointer dereference, address: 0".into();
+        console[290] = "[  290.0] Kernel panic - not syncing: Fatal exception".into();
+        assert_eq!(end(&console), console[250..]);
+        console[250] = line(250);
+        assert_eq!(end(&console), console[280..], "a short end has what comes before");
+        console[10] = "[   10.0] Oops: in a life before".into();
+        assert_eq!(end(&console), console[280..]);
     }
 
     #[test]
