@@ -83,7 +83,7 @@ fn a_full_queue_makes_bios_wait_and_loses_none() {
             .command([
                 "/bin/sh",
                 "-c",
-                "exec taskset 1 fio --name=v --filename=/dev/vsim0 --rw=write --bs=4k --size=8m --offset_increment=8m \
+                "exec taskset 1 fio --name=v --filename=/dev/vsim0 --rw=write --bs=4k --size=4m --offset_increment=4m \
                  --numjobs=4 --direct=1 --ioengine=libaio --iodepth=128 --verify=crc32c --verify_fatal=1",
             ])
             .spawn()?;

@@ -28,7 +28,7 @@ enum Server {
 const SIZE: u64 = 160 << 20;
 
 /// Writes all over the disk, and reads back and compares each 64 writes.
-const FIO: &str = "--rw=randwrite --bsrange=512-128k --size=96m --io_size=96m --direct=1 --ioengine=libaio \
+const FIO: &str = "--rw=randwrite --bsrange=512-128k --size=48m --io_size=48m --direct=1 --ioengine=libaio \
     --iodepth=32 --verify=crc32c --verify_fatal=1 --verify_backlog=64 --verify_state_save=0";
 
 /// Fills a file system, in which nothing is left of what it was filled from in memory when both are compared.
