@@ -8,12 +8,13 @@ mod lab;
 mod restart;
 mod rng;
 
-use blockyard_lab::{Device, Guest, Result};
+use blockyard_lab::{Device, Guest, QemuChoice, Result};
 // The drivers here are the kernel's own.
 use blockyard_tests::{Shape, bare_machine as machine, on_guest_of};
 
-/// Machines under the oldest QEMU, which knows these types by itself.
-const STANDARD: Shape = Shape::new("standard", || machine().expect_device(Device::new("rng")));
+/// Machines under the system's QEMU, which is the oldest that there is, and knows these types by itself.
+const STANDARD: Shape =
+    Shape::new("standard", || machine().qemu(QemuChoice::System).expect_device(Device::new("rng")));
 
 /// Machines that know devices of any id.
 const GENERIC: Shape = Shape::new("generic", || machine().expect_device(Device::new("hello")));

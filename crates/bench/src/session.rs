@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use blockyard_lab::modules::Module;
 use blockyard_lab::progress::Job;
-use blockyard_lab::{Accel, Error, Guest, Kernel, Kind, Machine, Result};
+use blockyard_lab::{Accel, Error, Guest, Kernel, Kind, Machine, QemuChoice, Result};
 
 use crate::clock::Clock;
 use crate::fio::{self, Limit, Outcome, Run};
@@ -82,7 +82,8 @@ impl Bench {
         plug: Option<Plug>,
         quick: bool,
     ) -> Result<Self> {
-        let machine = Machine::builder().kernel(kernel).accel(accel).mem_mib(MEMORY_MIB);
+        let machine =
+            Machine::builder().kernel(kernel).accel(accel).qemu(QemuChoice::System).mem_mib(MEMORY_MIB);
         // While a guest under -icount idles, its clock jumps: a task that waits for the root disk seems hung for hours.
         let machine = machine.append("hung_task_timeout_secs=0");
         let machine = drivers.iter().fold(machine, |machine, driver| machine.driver(driver));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use blockyard_lab::process::{self, Command};
 use blockyard_lab::progress::Job;
-use blockyard_lab::{Accel, Error, Kernel, Kind, Machine, Result};
+use blockyard_lab::{Accel, Error, Kernel, Kind, Machine, QemuChoice, Result};
 
 use crate::report::{Missing, Session, Unit};
 use crate::rounds::{ROUNDS, Series};
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Measures. `command` is ours: `blockyard exec` with the options that choose the kernel.
 pub fn measure(kernel: &Kernel, accel: Accel, command: &[OsString], job: &mut Job) -> Result<Session> {
-    let guest = Machine::builder().kernel(kernel).accel(accel).boot()?;
+    let guest = Machine::builder().kernel(kernel).accel(accel).qemu(QemuChoice::System).boot()?;
     let fast = guest.accel().to_string() == "kvm";
     let facts = facts::guest(&guest, 0)?;
     guest.finish()?;

@@ -154,6 +154,9 @@ pub struct MachineChoice {
     /// How the processor is run: KVM when it works, else emulation (TCG)
     #[arg(long, value_enum, default_value_t)]
     pub accel: Accel,
+    /// Which QEMU runs it
+    #[arg(long, value_enum, default_value_t)]
+    pub qemu: Qemu,
     /// Give the guest a network (QEMU's user network). GUEST or HOST:GUEST also forwards a TCP port on 127.0.0.1
     #[arg(long, value_name = "[HOST:]GUEST", num_args = 0..=1, default_missing_value = "")]
     pub net: Vec<String>,
@@ -163,6 +166,18 @@ pub struct MachineChoice {
     /// Words to add to the kernel's command line (may be repeated)
     #[arg(long, value_name = "WORDS")]
     pub append: Vec<String>,
+}
+
+/// Which QEMU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Qemu {
+    /// The system's; under emulation a newer one that was fetched before, which is faster
+    #[default]
+    Auto,
+    /// The system's
+    System,
+    /// Debian's newest, if the system's is older than 10.2; fetched once (38 MB)
+    Newest,
 }
 
 /// Which accelerator.

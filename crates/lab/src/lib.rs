@@ -31,4 +31,5 @@ pub use error::{Error, Kind, Result};
 pub use guest::{Guest, Visit};
 pub use kernel::{Kernel, KernelSpec, Profile};
 pub use machine::{Disk, Machine, MachineBuilder};
+pub use qemu::QemuChoice;
 pub use vhost_user::Device;

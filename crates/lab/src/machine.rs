@@ -32,7 +32,7 @@ use crate::guest::{Guest, Parts, Session};
 use crate::kernel::{Kernel, Profile};
 use crate::klog::Allow;
 use crate::modules::Module;
-use crate::qemu::{Launch, Network, Qemu, names};
+use crate::qemu::{Launch, Network, Qemu, QemuChoice, names};
 use crate::registry::{Claim, Info, Registry};
 use crate::vhost_user::{Backend, Backends, Device, Plan, Reach};
 use crate::{programs, rootfs};
@@ -61,6 +61,7 @@ impl Machine {
             mem_mib: 1024,
             cpus: None,
             accel: Accel::default(),
+            qemu: QemuChoice::default(),
             network: None,
             append: Vec::new(),
             name: None,
@@ -85,6 +86,7 @@ pub struct MachineBuilder {
     mem_mib: u32,
     cpus: Option<u32>,
     accel: Accel,
+    qemu: QemuChoice,
     network: Option<Network>,
     append: Vec<String>,
     name: Option<String>,
@@ -176,6 +178,12 @@ impl MachineBuilder {
         self
     }
 
+    /// Which QEMU runs it.
+    pub fn qemu(mut self, qemu: QemuChoice) -> Self {
+        self.qemu = qemu;
+        self
+    }
+
     /// Gives the guest QEMU's user network: it reaches out, nothing reaches in.
     pub fn net(mut self) -> Self {
         self.network.get_or_insert_default();
@@ -223,8 +231,7 @@ impl MachineBuilder {
         let root = rootfs::ensure()?;
         let programs = programs::ensure()?;
         let (plans, expected) = (plans(&self.devices)?, plans(&self.expected)?);
-        let qemu = qemu_for(plans.iter().chain(&expected))?;
-        let engine = accel::choose(self.accel, &qemu)?;
+        let (qemu, engine) = self.qemu_for(plans.iter().chain(&expected))?;
         let cpus = self.cpus_under(engine)?;
         let claim = Registry::open()?.claim(self.name.as_deref())?;
         let initramfs = claim.dir().join("initramfs");
@@ -278,6 +285,20 @@ impl MachineBuilder {
         BootConfig { hostname: name.to_owned(), net }
     }
 
+    /// The QEMU for a machine that has, or expects, what these plans are for; and what it runs the processor by.
+    fn qemu_for<'a>(&self, mut plans: impl Iterator<Item = &'a Plan>) -> Result<(Qemu, Engine)> {
+        let newest = self.qemu == QemuChoice::Newest || plans.any(|plan| plan.shape.is_generic());
+        let qemu = if newest { Qemu::with_generic_device()? } else { Qemu::system()? };
+        let engine = accel::choose(self.accel, &qemu)?;
+        if !newest
+            && (self.qemu, engine) == (QemuChoice::Auto, Engine::Tcg)
+            && let Some(faster) = Qemu::at_hand()?
+        {
+            return Ok((faster, engine));
+        }
+        Ok((qemu, engine))
+    }
+
     fn cpus_under(&self, engine: Engine) -> Result<u32> {
         let most = engine.max_cpus();
         match self.cpus {
@@ -307,11 +328,6 @@ fn info(claim: &Claim, image: &Image, launch: &Launch<'_>, qemu_pid: u32) -> Inf
 
 fn plans(devices: &[Device]) -> Result<Vec<Plan>> {
     devices.iter().map(Device::plan).collect()
-}
-
-/// The system's QEMU, unless it has to know the generic device.
-fn qemu_for<'a>(mut plans: impl Iterator<Item = &'a Plan>) -> Result<Qemu> {
-    if plans.any(|plan| plan.shape.is_generic()) { Qemu::with_generic_device() } else { Qemu::system() }
 }
 
 /// Starts the programs of these devices and gives each a port.

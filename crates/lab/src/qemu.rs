@@ -24,7 +24,7 @@ use crate::process::{Command, find_program};
 use crate::version::Version;
 use crate::vhost_user::Frontend;
 
-pub use self::program::Qemu;
+pub use self::program::{Qemu, QemuChoice};
 
 /// The oldest QEMU that the lab was run with.
 const OLDEST: (u32, u32) = (7, 2);

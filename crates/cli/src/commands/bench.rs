@@ -74,6 +74,8 @@ fn exec(args: &args::Bench) -> Vec<OsString> {
     let mut option = |name: &str, value: &OsStr| command.extend([name.into(), value.into()]);
     let value =
         |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned()).unwrap_or_default();
+    // virtme-ng takes no other.
+    option("--qemu", "system".as_ref());
     option("--profile", value(profile.to_possible_value()).as_ref());
     option("--accel", value(args.accel.to_possible_value()).as_ref());
     series.iter().for_each(|series| option("--series", series.as_ref()));

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use blockyard_lab::{
-    Accel, Device, Disk, Error, Kernel, KernelSpec, Kind, Machine, MachineBuilder, Profile, Result, modules,
+    Accel, Device, Disk, Error, Kernel, KernelSpec, Kind, Machine, MachineBuilder, Profile, QemuChoice,
+    Result, modules,
 };
 
 use super::device;
@@ -34,9 +35,19 @@ pub fn accel(choice: args::Accel) -> Accel {
     }
 }
 
+/// The QEMU that the flag names.
+fn qemu(choice: args::Qemu) -> QemuChoice {
+    match choice {
+        args::Qemu::Auto => QemuChoice::Auto,
+        args::Qemu::System => QemuChoice::System,
+        args::Qemu::Newest => QemuChoice::Newest,
+    }
+}
+
 /// Builds what is missing and lays the machine out.
 pub fn prepare(choice: &args::MachineChoice) -> Result<MachineBuilder> {
     let mut machine = Machine::builder().accel(accel(choice.accel)).mem_mib(mebibytes(&choice.mem)?);
+    machine = machine.qemu(qemu(choice.qemu));
     if let Some(cpus) = choice.cpus {
         machine = machine.cpus(cpus);
     }

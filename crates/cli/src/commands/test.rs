@@ -7,6 +7,7 @@
 use std::process::ExitCode;
 
 use blockyard_lab::process::Command;
+use blockyard_lab::qemu::Qemu;
 use blockyard_lab::{Kernel, KernelSpec, Kind, Profile, Result, modules, programs, rootfs, workspace};
 
 use crate::args;
@@ -50,5 +51,7 @@ fn prepare(args: &args::Test) -> Result<()> {
         Kernel::ensure(&KernelSpec { profile, series: args.series.clone(), ..KernelSpec::default() })?;
     modules::Build::new(&kernel).run()?;
     programs::ensure()?;
-    rootfs::ensure().map(drop)
+    rootfs::ensure()?;
+    // Some tests need it, and the others are faster with it.
+    Qemu::with_generic_device().map(drop)
 }

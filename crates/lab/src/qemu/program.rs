@@ -13,6 +13,19 @@ use crate::version::Version;
 /// The oldest QEMU that has `vhost-user-test-device-pci`. It was `vhost-user-device-pci` before, and not for users.
 const GENERIC: Version = Version { major: 10, minor: 2, patch: 0 };
 
+/// Which QEMU runs a machine. A device that only a newer one knows makes it that one in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum QemuChoice {
+    /// The system's; under emulation a newer one that was fetched before, because it is faster: by a third of the time that
+    /// the guest takes, from 7.2 to 11.1.
+    #[default]
+    Auto,
+    /// The system's.
+    System,
+    /// The system's if it is at least 10.2, else Debian's newest, which is fetched if it must be.
+    Newest,
+}
+
 /// A QEMU that can be started.
 #[derive(Debug, Clone)]
 pub struct Qemu {
@@ -34,14 +47,22 @@ impl Qemu {
         {
             return Ok(system);
         }
-        let unpacked = Unpacked::ensure().map_err(missing)?;
-        let qemu = Self { program: unpacked.program(), unpacked: Some(Arc::new(unpacked)) };
+        let qemu = Self::of(Unpacked::ensure().map_err(missing)?);
         let version = qemu.version()?;
         if !Self::has_generic_device(version) {
             let message = format!("Debian's newest QEMU is {version}, and this device needs {GENERIC}");
             return Err(Error::new(Kind::Need, message));
         }
         Ok(qemu)
+    }
+
+    /// The newer one, if it was fetched before.
+    pub fn at_hand() -> Result<Option<Self>> {
+        Ok(Unpacked::at_hand()?.map(Self::of))
+    }
+
+    fn of(unpacked: Unpacked) -> Self {
+        Self { program: unpacked.program(), unpacked: Some(Arc::new(unpacked)) }
     }
 
     /// Whether a QEMU of this version has the generic vhost-user device.

@@ -7,12 +7,14 @@
 use std::path::PathBuf;
 
 use crate::apt::{self, Request};
-use crate::cache::{Cache, Key, Lease};
+use crate::cache::{Cache, Entry, Key, Lease};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::process::Command;
 use crate::progress::Job;
 
+/// What it is called where people wait for it.
+const WHAT: &str = "a newer QEMU";
 /// Where it comes from, and what it stands on.
 const SUITES: [&str; 2] = ["trixie", BACKPORTS];
 /// The suite whose QEMU and firmware are meant.
@@ -40,17 +42,13 @@ impl Unpacked {
     /// From the cache, or else fetched and unpacked now.
     pub(super) fn ensure() -> Result<Self> {
         let cache = Cache::open()?;
-        let key = Key::new("qemu")
-            .with("suites", SUITES.join(" "))
-            .with("package", PACKAGE)
-            .with("unused", UNUSED.join(" "));
-        let tree = cache.entry("qemu", &key)?.get_or_make("a newer QEMU", |dir| {
-            cache.need_space(SPACE, "a newer QEMU")?;
+        let tree = entry(&cache)?.get_or_make(WHAT, |dir| {
+            cache.need_space(SPACE, WHAT)?;
             let scratch = dir.join("packages");
             files::create_dir(&scratch)?;
             let request =
                 Request::with_dependencies(&SUITES.map(str::to_owned), [PACKAGE]).preferring(BACKPORTS);
-            let debs = apt::fetch_into(&cache, &request, &scratch, "a newer QEMU")?;
+            let debs = apt::fetch_into(&cache, &request, &scratch, WHAT)?;
             let mut job = Job::begin("unpacking a newer QEMU");
             job.set_total(debs.len() as u64);
             for deb in debs {
@@ -70,6 +68,11 @@ impl Unpacked {
         Ok(Self { tree })
     }
 
+    /// From the cache, if it is there.
+    pub(super) fn at_hand() -> Result<Option<Self>> {
+        Ok(entry(&Cache::open()?)?.get(WHAT)?.map(|tree| Self { tree }))
+    }
+
     pub(super) fn program(&self) -> PathBuf {
         self.tree.join(PROGRAM)
     }
@@ -80,4 +83,12 @@ impl Unpacked {
             Command::new(self.tree.join(LOADER)).arg("--library-path").arg(libraries).arg(self.program());
         DATA.iter().fold(command, |command, path| command.arg("-L").arg(self.tree.join(path)))
     }
+}
+
+fn entry(cache: &Cache) -> Result<Entry> {
+    let key = Key::new("qemu")
+        .with("suites", SUITES.join(" "))
+        .with("package", PACKAGE)
+        .with("unused", UNUSED.join(" "));
+    cache.entry("qemu", &key)
 }
