@@ -220,6 +220,15 @@ impl MachineBuilder {
         self
     }
 
+    /// Builds and fetches what is missing to boot, which [`boot`](Self::boot) would do otherwise: for who measures that, or has
+    /// something to say first.
+    pub fn prepare(&self) -> Result<()> {
+        rootfs::ensure()?;
+        programs::ensure()?;
+        let (plans, expected) = (plans(&self.devices)?, plans(&self.expected)?);
+        self.qemu_for(plans.iter().chain(&expected)).map(drop)
+    }
+
     /// Starts QEMU and waits until the agent answers.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use blockyard_book::SPARE;
-use blockyard_lab::{Device, Disk, Kernel, Machine, Result, modules, programs, rootfs};
+use blockyard_lab::{Device, Disk, Kernel, Machine, Result, modules};
 
 use super::machine::{accel, spec};
 use crate::args;
@@ -15,14 +15,13 @@ use crate::tour::{self, Report, StepReport};
 pub fn run(args: &args::Run) -> Result<ExitCode> {
     let kernel = Kernel::ensure(&spec(&args.kernel))?;
     let drivers = modules::Build::new(&kernel).run()?;
-    programs::ensure()?;
-    rootfs::ensure()?;
     let machine = Machine::builder()
         .kernel(&kernel)
         .accel(accel(args.accel))
         .disk(Disk::size(SPARE))
         .expect_device(Device::new(tour::DEVICE));
     let machine = drivers.iter().fold(machine, |machine, driver| machine.driver(driver));
+    machine.prepare()?;
 
     anstream::println!("Blockyard: a disk driver in Rust, in a kernel of our own, doing real I/O");
     tour::title(1, tour::length(), "boot", "the kernel that was built here, in QEMU");
