@@ -5,6 +5,10 @@
 //! Its requests are allocated when the device starts, as many as it has room for. A bio that finds
 //! none free, or no room for its data, waits in its submitter, as it would for a tag; each request
 //! that comes back wakes those who wait. One that must not wait is told to come again.
+//!
+//! The block layer lets no disk go while a bio is being submitted to it. So a removal waits for those
+//! that wait for room, until the device has made some, and only then takes back what the device has.
+//! (The kernel's own driver waits until the device has done all of it.)
 
 use blockyard_abi::virtio_blk as abi;
 use kernel::{new_condvar, prelude::*, sync::CondVar};
