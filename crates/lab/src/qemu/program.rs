@@ -50,7 +50,7 @@ impl Qemu {
         let qemu = Self::of(Unpacked::ensure().map_err(missing)?);
         let version = qemu.version()?;
         if !Self::has_generic_device(version) {
-            let message = format!("Debian's newest QEMU is {version}, and this device needs {GENERIC}");
+            let message = format!("Debian's newest QEMU is {version}, and {GENERIC} is needed");
             return Err(Error::new(Kind::Need, message));
         }
         Ok(qemu)
@@ -93,9 +93,8 @@ fn missing(cause: Error) -> Error {
     if !matches!(cause.kind(), Kind::Need | Kind::Network | Kind::NotFound) {
         return cause;
     }
-    let message =
-        format!("this device needs QEMU {GENERIC} or later, which is not installed and cannot be fetched");
+    let message = format!("this needs QEMU {GENERIC} or later, which is not installed and cannot be fetched");
     Error::new(cause.kind(), message)
-        .with_help("`blk` and `rng` do with any QEMU from 7.2 on; all others need the newer one")
+        .with_help("devices `blk` and `rng` do with any QEMU from 7.2 on; all others need the newer one")
         .with_source(cause)
 }
