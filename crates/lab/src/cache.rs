@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 pub use self::clean::{Cleaned, Usage};
 pub use self::entry::{Entry, Guard, Lease};
 use crate::error::{Context, Error, Kind, Result};
+use crate::files;
 
 /// The folder that holds what was made before.
 #[derive(Debug, Clone)]
@@ -140,6 +141,22 @@ impl Key {
         let content =
             std::fs::read(path).context(Kind::NotFound, || format!("cannot read {}", path.display()))?;
         Ok(self.with(name, content))
+    }
+
+    /// Adds the content of every file in a folder, or of one file; of what is not there, nothing.
+    pub fn with_tree(self, path: &Path) -> Result<Self> {
+        self.with_all(path, path)
+    }
+
+    fn with_all(self, root: &Path, path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return files::children(path)?.iter().try_fold(self, |key, child| key.with_all(root, child));
+        }
+        if !path.is_file() {
+            return Ok(self);
+        }
+        let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+        self.with_file(&name, path)
     }
 
     /// The label and 16 hexadecimal digits of the hash.

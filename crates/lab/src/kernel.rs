@@ -187,6 +187,11 @@ impl Kernel {
         &self.about.source
     }
 
+    /// The file that tells how it was built, written when it was.
+    pub(crate) fn about(&self) -> PathBuf {
+        self.dir.join(ABOUT)
+    }
+
     /// The value of `LLVM=` that it was built with, which its modules must be built with too.
     pub fn llvm(&self) -> Option<&str> {
         self.about.llvm.as_deref()

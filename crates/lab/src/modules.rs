@@ -10,6 +10,7 @@ mod diagnostics;
 mod folder;
 mod format;
 mod ide;
+mod stamp;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 pub use self::folder::build_folder;
 pub use self::format::check_format;
 pub use self::ide::write_project as write_ide_project;
+use self::stamp::{Inputs, Stamp};
 use crate::cache::{Cache, Guard, Key, Lease};
 use crate::error::{Context, Error, Kind, Result};
 use crate::kernel::Kernel;
@@ -65,17 +67,20 @@ pub struct Build {
     drivers: Vec<String>,
     /// Those that the kernel has in its image: no module of that name can be loaded.
     builtin: Vec<String>,
+    /// What tells of the kernel, if it is the lab's.
+    about: Option<PathBuf>,
 }
 
 impl Build {
     /// Against a kernel of the lab.
     pub fn new(kernel: &Kernel) -> Self {
-        Self { builtin: kernel.builtin().to_vec(), ..Self::for_kdir(kernel.kdir()) }
+        let (builtin, about) = (kernel.builtin().to_vec(), Some(kernel.about()));
+        Self { builtin, about, ..Self::for_kdir(kernel.kdir()) }
     }
 
     /// Against the kernel whose build folder this is, as in `/lib/modules/RELEASE/build`.
     pub fn for_kdir(kdir: impl Into<PathBuf>) -> Self {
-        Self { kdir: kdir.into(), sources: None, drivers: Vec::new(), builtin: Vec::new() }
+        Self { kdir: kdir.into(), sources: None, drivers: Vec::new(), builtin: Vec::new(), about: None }
     }
 
     /// Builds from this folder instead of our own `kernel`: a copy of it, with other drivers.
@@ -95,7 +100,19 @@ impl Build {
     /// Builds. The compiler's messages go to standard error as they are.
     pub fn run(self) -> Result<Vec<Module>> {
         let job = Job::prepare(&self)?;
-        let (dir, _guard) = job.make("build", "modules", |make| make)?;
+        let inputs = self
+            .about
+            .as_ref()
+            .map(|about| Inputs::of(&job.source, about, &job.toolchain.identity()))
+            .transpose()?;
+        let (dir, _guard) = job.workspace("build")?;
+        if !inputs.as_ref().is_some_and(|inputs| inputs.made(&dir, &job.names)) {
+            let before = Stamp::take(&dir)?;
+            job.make(&dir, "modules", |make| make)?;
+            if let Some(inputs) = inputs {
+                inputs.note(&dir, &job.names, before)?;
+            }
+        }
         // What nobody holds any more; a build is when such files come to be.
         job.cache.clean(FILES)?;
         job.names.iter().map(|name| keep(&job.cache, dir.join(format!("{name}.ko")))).collect()
@@ -110,13 +127,15 @@ impl Build {
             );
         }
         // A folder of its own: objects of either would be out of date for the other.
-        job.make("clippy", "modules", |make| make.args(["CLIPPY=1", "KRUSTFLAGS=-Dwarnings"])).map(drop)
+        let (dir, _guard) = job.workspace("clippy")?;
+        job.make(&dir, "modules", |make| make.args(["CLIPPY=1", "KRUSTFLAGS=-Dwarnings"]))
     }
 
     /// Makes the source of the crate `kit_bindings`, which bindgen writes, and returns its path.
     fn bindings(self) -> Result<PathBuf> {
         let job = Job::prepare(&self)?;
-        let (dir, _guard) = job.make("build", "bindings/kit_bindings.o", |make| make)?;
+        let (dir, _guard) = job.workspace("build")?;
+        job.make(&dir, "bindings/kit_bindings.o", |make| make)?;
         Ok(dir.join("bindings/kit_bindings.rs"))
     }
 }
@@ -149,26 +168,24 @@ impl Job {
         Ok(Self { cache, toolchain, kdir, clang, source, names })
     }
 
-    /// Runs make in the workspace of this purpose; returns the workspace, still held.
-    fn make(
-        &self,
-        purpose: &str,
-        target: &str,
-        adjust: impl FnOnce(Command<'_>) -> Command<'_>,
-    ) -> Result<(PathBuf, Guard)> {
+    /// The folder that builds of this purpose work in, held.
+    fn workspace(&self, purpose: &str) -> Result<(PathBuf, Guard)> {
         let key =
             Key::new(purpose).with("kdir", path_bytes(&self.kdir)).with("source", path_bytes(&self.source));
-        let (dir, guard) = self.cache.workspace(KIND, &key, &format!("the drivers ({purpose})"))?;
+        self.cache.workspace(KIND, &key, &format!("the drivers ({purpose})"))
+    }
+
+    /// Runs make in such a folder.
+    fn make(&self, dir: &Path, target: &str, adjust: impl FnOnce(Command<'_>) -> Command<'_>) -> Result<()> {
         let mut shown = diagnostics::Diagnostics::default();
         let make = make(&self.toolchain, &self.kdir, self.clang)?
             .arg(assign("M=", &self.source))
-            .arg(assign("MO=", &dir))
+            .arg(assign("MO=", dir))
             .arg(format!("-j{}", crate::kernel::jobs()))
             .arg(format!("DRIVERS={}", self.names.join(" ")))
             .arg(target);
         let result = adjust(make).on_line(|stream: Stream, line: &str| shown.line(stream, line)).run();
-        result.map_err(|e| diagnostics::explain(e, &shown, &self.names.join(", ")))?;
-        Ok((dir, guard))
+        result.map_err(|e| diagnostics::explain(e, &shown, &self.names.join(", "))).map(drop)
     }
 }
 

@@ -204,3 +204,19 @@ fn the_folder_follows_the_environment() {
     assert_eq!(root(&[("BLOCKYARD_CACHE", "/b"), ("HOME", "/h")]).unwrap(), Path::new("/b"));
     assert_eq!(root(&[]).unwrap_err().kind(), Kind::Usage);
 }
+
+#[test]
+fn every_file_of_a_tree_counts_and_one_changed_byte_is_another_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    std::fs::create_dir_all(root.join("crates/abi/src")).unwrap();
+    let key = || Key::new("k").with_tree(root).unwrap().name();
+    std::fs::write(root.join("crates/abi/src/lib.rs"), "one").unwrap();
+    let before = key();
+    assert_eq!(before, key());
+    std::fs::write(root.join("crates/abi/src/lib.rs"), "two").unwrap();
+    let changed = key();
+    assert_ne!(before, changed);
+    std::fs::rename(root.join("crates/abi/src/lib.rs"), root.join("crates/abi/src/main.rs")).unwrap();
+    assert_ne!(changed, key());
+}

@@ -10,7 +10,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::process::{Command, Failure};
 use crate::progress::Job;
 use crate::toolchain::Rustc;
-use crate::{files, workspace};
+use crate::workspace;
 
 /// Given explicitly, so that cargo's RUSTFLAGS do not reach build scripts.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -40,7 +40,7 @@ impl Set {
         let names = self.programs.iter().map(|(_, program)| *program).collect::<Vec<_>>().join(" ");
         let mut key = Key::new(self.label).with("rustc", rustc.version_text()).with("programs", names);
         for source in self.sources {
-            key = with_all(key, &root, &root.join(source))?;
+            key = key.with("source", source).with_tree(&root.join(source))?;
         }
         cache.entry("programs", &key)?.get_or_make(self.what, |dir| self.build(&cache, &root, dir))
     }
@@ -96,35 +96,10 @@ impl Set {
     }
 }
 
-/// Adds a file, or every file in a folder, to the key; what is not there adds nothing.
-fn with_all(key: Key, root: &Path, path: &Path) -> Result<Key> {
-    if path.is_dir() {
-        return files::children(path)?.iter().try_fold(key, |key, child| with_all(key, root, child));
-    }
-    if !path.is_file() {
-        return Ok(key);
-    }
-    let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
-    key.with_file(&name, path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::programs::{DEVICE, GUEST};
-
-    #[test]
-    fn every_source_counts_and_one_changed_byte_is_another_key() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path();
-        std::fs::create_dir_all(root.join("crates/abi/src")).unwrap();
-        let key = || with_all(Key::new("k"), root, root).unwrap().name();
-        std::fs::write(root.join("crates/abi/src/lib.rs"), "one").unwrap();
-        let before = key();
-        assert_eq!(before, key());
-        std::fs::write(root.join("crates/abi/src/lib.rs"), "two").unwrap();
-        assert_ne!(before, key());
-    }
 
     #[test]
     fn the_sources_are_there() {
