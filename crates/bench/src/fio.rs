@@ -10,6 +10,7 @@ use blockyard_lab::error::Context;
 use blockyard_lab::{Error, Kind, Result};
 use serde::Deserialize;
 
+use crate::subject::DISK_MIB;
 use crate::workload::Io;
 
 /// The points of the latency curve, in percent.
@@ -42,9 +43,10 @@ pub struct Run<'a> {
 /// A file of fio's with these runs, one after the other.
 pub fn job_file(runs: &[Run<'_>]) -> String {
     let points = PERCENTILES.map(|p| p.to_string()).join(":");
-    // The system's clock rather than fio's own reading of the processor's: under -icount that is the count itself.
+    // A size, as a disk that keeps nothing may claim to be of any. The system's clock rather than fio's own reading of the
+    // processor's: under -icount that is the count itself.
     let mut text = format!(
-        "[global]\ndirect=1\nthread\ngroup_reporting\nrandrepeat=1\nrandseed=20260\n\
+        "[global]\ndirect=1\nthread\nsize={DISK_MIB}m\ngroup_reporting\nrandrepeat=1\nrandseed=20260\n\
          clocksource=clock_gettime\nlat_percentiles=1\nclat_percentiles=0\npercentile_list={points}\n"
     );
     for (at, run) in runs.iter().enumerate() {

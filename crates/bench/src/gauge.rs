@@ -48,9 +48,9 @@ struct Copied {
     copy_ns: u64,
 }
 
-/// Fills a disk.
+/// Fills a disk, or as much of it as the others have.
 pub fn fill(guest: &Guest, device: &str) -> Result<()> {
-    guest.check(&format!("gauge fill {device}")).map(drop)
+    guest.check(&format!("gauge fill {device} --bytes {}", DISK_MIB << 20)).map(drop)
 }
 
 /// Runs a new disk through its life. `way` is how: `lifecycle` or `scatter`.

@@ -154,17 +154,29 @@ impl Bench {
     fn available<'a>(&mut self, subject: &'a Subject) -> Result<Option<Vec<&'a Contender>>> {
         let mut there = Vec::new();
         for contender in [&subject.ours].into_iter().chain(&subject.peers) {
-            if self.guest.exec(&contender.needs)?.status.success() {
+            let Some(why) = self.lacks(contender)? else {
                 there.push(contender);
                 continue;
-            }
-            let why = format!("this kernel has none: `{}` fails in the guest", contender.needs);
+            };
             self.missing.push(Missing { name: contender.name.into(), why });
             if contender.name == subject.ours.name {
                 return Ok(None);
             }
         }
         Ok((there.len() > 1).then_some(there))
+    }
+
+    /// What there is not that this one needs.
+    fn lacks(&self, contender: &Contender) -> Result<Option<String>> {
+        if !self.guest.exec(&contender.needs)?.status.success() {
+            return Ok(Some(format!("this kernel has none: `{}` fails in the guest", contender.needs)));
+        }
+        match contender.bring.map_or(Ok(()), |bring| bring(&self.guest)) {
+            Ok(()) => Ok(None),
+            // Others can be measured without a program that cannot be had.
+            Err(error) if matches!(error.kind(), Kind::Build | Kind::Network) => Ok(Some(error.to_string())),
+            Err(error) => Err(error),
+        }
     }
 
     fn workload(&mut self, field: &mut Field<'_>, workload: Workload) -> Result<Vec<Comparison>> {

@@ -6,7 +6,7 @@
 //! ends; the time is from the start of the command to the word.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use blockyard_lab::process::{self, Command};
@@ -33,11 +33,12 @@ pub fn measure(kernel: &Kernel, accel: Accel, command: &[OsString], job: &mut Jo
     let guest = Machine::builder().kernel(kernel).accel(accel).qemu(QemuChoice::System).boot()?;
     let fast = guest.accel().to_string() == "kvm";
     let facts = facts::guest(&guest, 0)?;
+    let plan_9 = guest.exec("grep -qw 9p /proc/filesystems")?.status.success();
     guest.finish()?;
     let session = |comparisons, missing| Session { clock: Clock::Wall, guest: facts, comparisons, missing };
-    let Some(vng) = process::find_program("vng") else {
-        let why = "there is no `vng` in PATH (pip install virtme-ng)".into();
-        return Ok(session(Vec::new(), vec![Missing { name: PEER.into(), why }]));
+    let vng = match contender(plan_9) {
+        Ok(vng) => vng,
+        Err(why) => return Ok(session(Vec::new(), vec![Missing { name: PEER.into(), why }])),
     };
     let ours = || {
         let [program, options @ ..] = command else {
@@ -61,6 +62,20 @@ pub fn measure(kernel: &Kernel, accel: Accel, command: &[OsString], job: &mut Jo
         comparison.target = target(Clock::Wall, SUBJECT, PEER, WORKLOAD);
     }
     Ok(session(comparisons, Vec::new()))
+}
+
+/// virtme-ng, or what it lacks. It has the machine's own root in the guest: without a udevd there, it finds no way to the
+/// command's output, and says nothing but 255.
+fn contender(plan_9: bool) -> Result<PathBuf, String> {
+    let vng = process::find_program("vng").ok_or("there is no `vng` in PATH (pip install virtme-ng)")?;
+    if !plan_9 {
+        return Err("its root is a 9p file system, of which this kernel has none (--config kernel/config/bench.config)".into());
+    }
+    let udevd = ["/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd", "udevd"];
+    if !udevd.iter().any(|program| process::find_program(program).is_some()) {
+        return Err("it needs a udevd on this machine (apt install udev)".into());
+    }
+    Ok(vng)
 }
 
 /// virtme-ng insists on a terminal, which `script` gives it. Without a daemon for virtiofs, the root is shared by 9p.

@@ -5,7 +5,7 @@ mod backend;
 mod disk;
 mod mapper;
 
-use blockyard_lab::{MachineBuilder, Result};
+use blockyard_lab::{Guest, MachineBuilder, Result};
 
 pub use backend::Plugged;
 
@@ -49,6 +49,8 @@ pub struct Contender {
     pub down: String,
     /// Its device node.
     pub device: String,
+    /// Puts a program that serves it into the guest, if one does that no guest has.
+    pub bring: Option<fn(&Guest) -> Result<()>>,
 }
 
 impl Contender {

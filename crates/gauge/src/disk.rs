@@ -34,6 +34,11 @@ impl Disk {
         Ok(Self { file, bytes })
     }
 
+    /// Only its beginning, for a disk that is larger than what anybody means to store.
+    pub fn at_most(self, bytes: u64) -> Self {
+        Self { bytes: self.bytes.min(bytes), ..self }
+    }
+
     /// Its size.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -2,7 +2,7 @@
 //! `gauge`: measures in the guest what fio does not. It prints one line of JSON; times are nanoseconds of the guest's
 //! monotonic clock, which under QEMU's `-icount` are instructions.
 //!
-//!     gauge fill DISK                writes all of the disk once, sequentially
+//!     gauge fill DISK                writes all of the disk once, sequentially (--bytes N: the first N bytes of it)
 //!     gauge lifecycle DISK           how long filling a new disk, zeroing it whole and discarding it whole take, and what
 //!                                    memory was taken beside the data
 //!     gauge scatter DISK             how long filling a new disk page by page, all over the place, and discarding it whole
@@ -42,6 +42,9 @@ enum Command {
     Fill {
         /// The block device; what it holds is lost
         disk: PathBuf,
+        /// No more than so many bytes, from its beginning
+        #[arg(long)]
+        bytes: Option<u64>,
     },
     /// Fill a disk that was never written to, zero it, fill it again, discard it
     Lifecycle {
@@ -104,7 +107,7 @@ struct Measured {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Fill { disk } => told(fill(&disk)),
+        Command::Fill { disk, bytes } => told(fill(&disk, bytes)),
         Command::Lifecycle { disk } => told(lifecycle(&disk)),
         Command::Scatter { disk } => told(scatter(&disk)),
         Command::Race { disk, seconds, seed } => told(race::run(&disk, seconds, seed)),
@@ -127,8 +130,8 @@ fn told(what: io::Result<impl Serialize>) -> io::Result<String> {
     Ok(serde_json::to_string(&what?)?)
 }
 
-fn fill(path: &std::path::Path) -> io::Result<Measured> {
-    let disk = Disk::open(path)?;
+fn fill(path: &std::path::Path, bytes: Option<u64>) -> io::Result<Measured> {
+    let disk = Disk::open(path)?.at_most(bytes.unwrap_or(u64::MAX));
     let took = disk.fill()?;
     Ok(Measured { bytes: disk.bytes(), fill_ns: Some(nanos(took)), ..Measured::default() })
 }

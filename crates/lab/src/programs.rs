@@ -7,6 +7,9 @@
 //! linked statically, so that any root file system will do.
 
 mod build;
+mod rublk;
+
+pub use rublk::{Rublk, rublk};
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +17,7 @@ use build::Set;
 
 use crate::cache::Lease;
 use crate::error::Result;
+use crate::toolchain;
 
 /// What runs in the guest: the agent, `simctl`, `chrctl` and what tests bring.
 const GUEST: Set = Set {
@@ -37,7 +41,7 @@ const GUEST: Set = Set {
         "crates/gauge",
         "crates/proto",
     ],
-    rustflags: "-C target-feature=+crt-static -C strip=symbols",
+    rustflags: toolchain::STATIC,
 };
 
 /// What serves virtio devices on the host.

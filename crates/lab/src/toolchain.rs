@@ -10,6 +10,7 @@
 //! `RUST_LIB_SRC` and `LIBCLANG_PATH` from the environment: [`Toolchain::environment`].
 
 mod bindgen;
+mod cargo_install;
 mod libclang;
 mod llvm;
 mod rust_src;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
+pub(crate) use self::cargo_install::Package;
 pub(crate) use self::libclang::find as find_libclang;
 pub(crate) use self::llvm::find as find_llvm;
 pub(crate) use self::rustc::Rustc;
@@ -34,6 +36,11 @@ pub(crate) use self::rust_src::in_sysroot as rust_src_in_sysroot;
 /// The kinds of the cache's entries.
 pub(crate) const RUST_SRC: &str = "rust-src";
 pub(crate) const TOOLS: &str = "tools";
+
+/// Given to cargo explicitly, so that RUSTFLAGS do not reach build scripts.
+pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The RUSTFLAGS for what runs in a guest: linked statically, so that any root file system will do.
+pub(crate) const STATIC: &str = "-C target-feature=+crt-static -C strip=symbols";
 
 /// Everything that makes a Rust kernel and its modules, at hand for as long as this value lives.
 #[derive(Debug)]

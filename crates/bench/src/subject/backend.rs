@@ -53,6 +53,7 @@ pub fn virtio_simblk() -> Subject {
             ),
             down: format!("rmmod virtio_simblk\ncat {NODES}/device >{drivers}/virtio_blk/bind"),
             device: "/dev/vsim0".into(),
+            bring: None,
         },
         peers: vec![contender("virtio_blk", "theirs")],
         plug: Some(plug_for_drivers),
@@ -73,6 +74,7 @@ pub fn virtio_hello() -> Subject {
             up: format!("modprobe virtio_hello\nudevadm wait --timeout=60 {device}"),
             down: "rmmod virtio_hello".into(),
             device: device.into(),
+            bring: None,
         },
         peers: vec![contender("qemu-virtio-blk", "qemu")],
         plug: Some(plug_for_trips),
@@ -82,7 +84,7 @@ pub fn virtio_hello() -> Subject {
 fn contender(name: &'static str, node: &str) -> Contender {
     let device = format!("{NODES}/{node}");
     let needs = format!("test -b {device}");
-    Contender { name, needs, up: String::new(), down: String::new(), device }
+    Contender { name, needs, up: String::new(), down: String::new(), device, bring: None }
 }
 
 /// The files behind the disks, which go with this.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Disks that hold data.
 
+use blockyard_lab::programs;
+
 use super::{Contender, DISK_MIB, Subject};
 use crate::workload::Suite;
 
@@ -17,15 +19,21 @@ pub fn simblk() -> Subject {
             up: format!("modprobe simblk disks=1 size_mb={DISK_MIB}"),
             down: "rmmod simblk".into(),
             device: "/dev/simblk0".into(),
+            bring: None,
         },
-        peers: vec![brd(1, DISK_MIB), null_blk(), loop_on_tmpfs(), zram(), scsi_debug()],
+        peers: vec![brd(1, DISK_MIB), null_blk(), loop_on_tmpfs(), zram(), scsi_debug(), ublk()],
         plug: None,
     }
 }
 
 /// The simulated disk, against disks that keep nothing: what is left of an I/O without its data.
 pub fn simblk_path() -> Subject {
-    Subject { name: "simblk_path", suite: Suite::Path, peers: vec![null_blk_empty(), rnull()], ..simblk() }
+    Subject {
+        name: "simblk_path",
+        suite: Suite::Path,
+        peers: vec![null_blk_empty(), rnull(), ublk_null()],
+        ..simblk()
+    }
 }
 
 /// A test for whether there is such a module.
@@ -41,6 +49,7 @@ pub(super) fn brd(disks: u32, mib: u64) -> Contender {
         up: format!("modprobe brd rd_nr={disks} rd_size={}", mib << 10),
         down: "rmmod brd".into(),
         device: "/dev/ram0".into(),
+        bring: None,
     }
 }
 
@@ -73,6 +82,7 @@ fn null_blk_with(name: &'static str, memory_backed: &str) -> Contender {
         up: format!("modprobe null_blk nr_devices=0\nmkdir {folder}\n{settings}"),
         down: format!("rmdir {folder}\nrmmod null_blk"),
         device: "/dev/nullb_bench".into(),
+        bring: None,
     }
 }
 
@@ -88,6 +98,7 @@ fn rnull() -> Contender {
         ),
         down: format!("echo 0 >{folder}/power\nrmdir {folder}\nrmmod rnull_mod"),
         device: "/dev/rnull_bench".into(),
+        bring: None,
     }
 }
 
@@ -99,6 +110,7 @@ fn zram() -> Contender {
         up: format!("modprobe zram num_devices=1\necho {DISK_MIB}M >/sys/block/zram0/disksize"),
         down: "rmmod zram".into(),
         device: "/dev/zram0".into(),
+        bring: None,
     }
 }
 
@@ -113,21 +125,71 @@ fn scsi_debug() -> Contender {
         ),
         down: "rmmod scsi_debug".into(),
         device: "/dev/sda".into(),
+        bring: None,
     }
 }
 
 /// A loop device over a file in a tmpfs.
 fn loop_on_tmpfs() -> Contender {
-    let folder = "/run/bench-loop";
+    let file = InTmpfs::new("loop");
     Contender {
         name: "loop",
         needs: "test -b /dev/loop0".into(),
-        up: format!(
-            "mkdir -p {folder}\nmount -t tmpfs -o size=100% bench {folder}\n\
-             truncate -s {DISK_MIB}M {folder}/disk\nlosetup /dev/loop0 {folder}/disk"
-        ),
+        up: format!("{}\nlosetup /dev/loop0 {}", file.up, file.path),
         // Detaching takes effect when the last one that has it open closes it.
-        down: format!("losetup -d /dev/loop0\nudevadm settle --timeout=60\numount {folder}"),
+        down: format!("losetup -d /dev/loop0\nudevadm settle --timeout=60\n{}", file.down),
         device: "/dev/loop0".into(),
+        bring: None,
+    }
+}
+
+/// A program's disk, over a file in a tmpfs.
+fn ublk() -> Contender {
+    let file = InTmpfs::new("ublk");
+    // With direct I/O, rublk's default, a tmpfs copies no less, and refuses what is not aligned to its pages.
+    let ublk = ublk_with("ublk", &format!("loop --file {} --buffered-io", file.path));
+    Contender {
+        up: format!("{}\n{}", file.up, ublk.up),
+        down: format!("{}\n{}", ublk.down, file.down),
+        ..ublk
+    }
+}
+
+/// A program's disk that keeps nothing: the way to the program and back.
+fn ublk_null() -> Contender {
+    ublk_with("ublk-null", "null")
+}
+
+fn ublk_with(name: &'static str, target: &str) -> Contender {
+    let device = "/dev/ublkb0";
+    Contender {
+        name,
+        needs: module("ublk_drv"),
+        // One queue for each processor, as ours needs none: two jobs should not wait for each other for no good reason.
+        up: format!(
+            "modprobe ublk_drv\nrublk add {target} --number 0 --queue $(nproc) --quiet\n\
+             udevadm wait --timeout=60 {device}"
+        ),
+        down: "rublk del --number 0\nrmmod ublk_drv".into(),
+        device: device.into(),
+        bring: Some(|guest| guest.push(&programs::rublk()?.path(), "/usr/bin/rublk")),
+    }
+}
+
+/// A file in a tmpfs of its own, for a disk that needs one.
+struct InTmpfs {
+    path: String,
+    up: String,
+    down: String,
+}
+
+impl InTmpfs {
+    fn new(name: &str) -> Self {
+        let folder = format!("/run/bench-{name}");
+        let path = format!("{folder}/disk");
+        let up = format!(
+            "mkdir -p {folder}\nmount -t tmpfs -o size=100% bench {folder}\ntruncate -s {DISK_MIB}M {path}"
+        );
+        Self { path, up, down: format!("umount {folder}") }
     }
 }

@@ -71,6 +71,7 @@ fn built_in(name: &'static str, target: &str, table: &str) -> Contender {
         up: create(target, table),
         down: format!("dmsetup remove --retry bench-{target}"),
         device: format!("/dev/mapper/bench-{target}"),
+        bring: None,
     }
 }
 
@@ -86,5 +87,6 @@ fn bare() -> Contender {
         up: String::new(),
         down: String::new(),
         device: "/dev/ram0".into(),
+        bring: None,
     }
 }

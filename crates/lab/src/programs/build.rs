@@ -9,11 +9,8 @@ use crate::cache::{Cache, Key, Lease};
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::{Command, Failure};
 use crate::progress::Job;
-use crate::toolchain::Rustc;
+use crate::toolchain::{Rustc, TARGET};
 use crate::workspace;
-
-/// Given explicitly, so that cargo's RUSTFLAGS do not reach build scripts.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Programs that are built together.
 pub(super) struct Set {
