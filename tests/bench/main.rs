@@ -45,7 +45,7 @@ fn a_quick_run_of_one_subject_gives_a_complete_report_of_what_was_asked_for() {
 
     let clocks: Vec<_> = report.sessions.iter().map(|session| session.clock).collect();
     assert_eq!(clocks, [Clock::Wall, Clock::Instructions]);
-    let suite = subject::all().into_iter().find(|s| s.name == "simblk").unwrap().suite;
+    let suite = subject::all(subject::DISK_MIB).into_iter().find(|s| s.name == "simblk").unwrap().suite;
     for session in &report.sessions {
         let guest = &session.guest;
         assert!(guest.kernel.starts_with("7.") && guest.fio.starts_with("fio-"), "{guest:?}");
@@ -84,7 +84,7 @@ fn every_subject_can_be_measured() {
     let report = measure(&options);
     let [session] = &report.sessions[..] else { panic!("{} sessions", report.sessions.len()) };
     assert!(session.missing.is_empty(), "{:?}", session.missing);
-    for subject in subject::all() {
+    for subject in subject::all(subject::DISK_MIB) {
         let measured = session.comparisons.iter().filter(|c| c.subject == subject.name);
         let wanted = subject.suite.workloads(Clock::Instructions, true);
         assert_eq!(measured.count(), wanted.len(), "{}", subject.name);

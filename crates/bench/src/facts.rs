@@ -39,8 +39,8 @@ pub fn host() -> Result<Host> {
     })
 }
 
-/// What the guest tells of itself; not of fio, which tells that when it has run.
-pub fn guest(guest: &Guest, memory_mib: u32) -> Result<GuestFacts> {
+/// What the guest tells of itself, and what it was given; not of fio, which tells that when it has run.
+pub fn guest(guest: &Guest, memory_mib: u32, disk_mib: u64) -> Result<GuestFacts> {
     let rustc =
         guest.check("zcat /proc/config.gz | sed -n 's/^CONFIG_RUSTC_VERSION_TEXT=\"\\(.*\\)\"/\\1/p'")?;
     let processors = guest.check("nproc")?;
@@ -52,6 +52,7 @@ pub fn guest(guest: &Guest, memory_mib: u32) -> Result<GuestFacts> {
         fio: String::new(),
         processors: processors.trim().parse().unwrap_or(0),
         memory_mib,
+        disk_mib,
     })
 }
 

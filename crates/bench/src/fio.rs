@@ -10,7 +10,6 @@ use blockyard_lab::error::Context;
 use blockyard_lab::{Error, Kind, Result};
 use serde::Deserialize;
 
-use crate::subject::DISK_MIB;
 use crate::workload::Io;
 
 /// The points of the latency curve, in percent.
@@ -40,13 +39,13 @@ pub struct Run<'a> {
     pub before: Option<&'a str>,
 }
 
-/// A file of fio's with these runs, one after the other.
-pub fn job_file(runs: &[Run<'_>]) -> String {
+/// A file of fio's with these runs, one after the other, on disks of so many MiB.
+pub fn job_file(mib: u64, runs: &[Run<'_>]) -> String {
     let points = PERCENTILES.map(|p| p.to_string()).join(":");
     // A size, as a disk that keeps nothing may claim to be of any. The system's clock rather than fio's own reading of the
     // processor's: under -icount that is the count itself.
     let mut text = format!(
-        "[global]\ndirect=1\nthread\nsize={DISK_MIB}m\ngroup_reporting\nrandrepeat=1\nrandseed=20260\n\
+        "[global]\ndirect=1\nthread\nsize={mib}m\ngroup_reporting\nrandrepeat=1\nrandseed=20260\n\
          clocksource=clock_gettime\nlat_percentiles=1\nclat_percentiles=0\npercentile_list={points}\n"
     );
     for (at, run) in runs.iter().enumerate() {
@@ -187,7 +186,7 @@ mod tests {
 
     #[test]
     fn runs_follow_each_other() {
-        let file = job_file(&[run(Limit::Millis(300)), run(Limit::Ios(100)), run(Limit::WholeDisk)]);
+        let file = job_file(256, &[run(Limit::Millis(300)), run(Limit::Ios(100)), run(Limit::WholeDisk)]);
         assert_eq!(file.matches("stonewall").count(), 3);
         assert!(file.contains("time_based\nruntime=300ms") && file.contains("io_size=409600"), "{file}");
         assert_eq!(file.matches("norandommap").count(), 2, "a whole disk is touched block by block once");

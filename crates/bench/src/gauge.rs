@@ -6,8 +6,6 @@ use blockyard_lab::{Guest, Kind, Result, programs};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::subject::DISK_MIB;
-
 /// Puts it into the guest.
 pub fn install(guest: &Guest) -> Result<()> {
     guest.push(&programs::ensure()?.gauge(), "/usr/bin/gauge")
@@ -48,9 +46,9 @@ struct Copied {
     copy_ns: u64,
 }
 
-/// Fills a disk, or as much of it as the others have.
-pub fn fill(guest: &Guest, device: &str) -> Result<()> {
-    guest.check(&format!("gauge fill {device} --bytes {}", DISK_MIB << 20)).map(drop)
+/// Fills so many MiB of a disk.
+pub fn fill(guest: &Guest, device: &str, mib: u64) -> Result<()> {
+    guest.check(&format!("gauge fill {device} --bytes {}", mib << 20)).map(drop)
 }
 
 /// Runs a new disk through its life. `way` is how: `lifecycle` or `scatter`.
@@ -58,9 +56,9 @@ pub fn lifecycle(guest: &Guest, way: &str, device: &str) -> Result<Lifecycle> {
     ask(guest, &format!("{way} {device}"))
 }
 
-/// Bytes a second at which memory is copied, in blocks of this size, out of as much as a disk has.
-pub fn copy_rate(guest: &Guest, block: u32) -> Result<f64> {
-    let area = DISK_MIB << 20;
+/// Bytes a second at which memory is copied, in blocks of this size, out of so many MiB.
+pub fn copy_rate(guest: &Guest, block: u32, mib: u64) -> Result<f64> {
+    let area = mib << 20;
     let times = (area / u64::from(block)) as u32;
     let copied: Copied = ask(guest, &format!("copy {block} {area} {times}"))?;
     Ok(f64::from(block) * f64::from(times) * 1e9 / copied.copy_ns as f64)

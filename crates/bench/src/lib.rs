@@ -54,6 +54,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// The clocks; both if there is none.
     pub clocks: Vec<Clock>,
+    /// MiB of each disk in memory; without it, 256.
+    pub disk_mib: Option<u64>,
     /// Few workloads, in under a minute.
     pub quick: bool,
     /// How the guest that is measured by wall clock is run.
@@ -109,7 +111,7 @@ fn measure(
         });
         job.set_total(plan.steps(*clock));
         for (plug, subjects) in plan.guests(*clock) {
-            let mut bench = Bench::boot(kernel, drivers, accel, plug, options.quick)?;
+            let mut bench = Bench::boot(kernel, drivers, accel, plug, options)?;
             let measured = subjects
                 .into_iter()
                 .try_for_each(|subject| bench.measure(subject, plan.workloads(subject, *clock), &mut job));

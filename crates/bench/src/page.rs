@@ -103,11 +103,11 @@ fn ratios(page: &mut String, session: &Session) -> fmt::Result {
     writeln!(page, "<h2><span class=\"clock\">{}</span></h2>", escape(&banner))?;
     writeln!(
         page,
-        "<p class=\"soft\">Linux {}, {}, {} processor(s), {} MiB; {}</p>",
+        "<p class=\"soft\">Linux {}, {}, {} processor(s), {}; {}</p>",
         escape(&guest.kernel),
         escape(&guest.rustc),
         guest.processors,
-        guest.memory_mib,
+        guest.memory(),
         escape(&guest.programs())
     )?;
     let mut shown: Vec<(&str, &str)> = Vec::new();

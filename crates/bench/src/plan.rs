@@ -25,7 +25,7 @@ pub struct Plan {
 impl Plan {
     /// What the options ask for.
     pub fn new(options: &Options) -> Result<Self> {
-        let all = subject::all();
+        let all = subject::all(options.disk_mib.unwrap_or(subject::DISK_MIB));
         // A module's name may be written with either.
         let wanted: Vec<_> = options.subjects.iter().map(|name| name.replace('-', "_")).collect();
         known("subject", &wanted, all.iter().map(|s| s.name).chain([startup::SUBJECT]))?;
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn without_names_everything_is_measured_by_both_clocks() {
         let plan = plan(&[], &[], false).unwrap();
-        assert_eq!(plan.subjects.len(), subject::all().len());
+        assert_eq!(plan.subjects.len(), subject::all(subject::DISK_MIB).len());
         assert_eq!(plan.clocks, [Clock::Wall, Clock::Instructions]);
     }
 

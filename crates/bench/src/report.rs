@@ -97,9 +97,20 @@ pub struct GuestFacts {
     pub processors: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// MiB of each disk in its memory; 0 where there was none, or it was not noted.
+    #[serde(default)]
+    pub disk_mib: u64,
 }
 
 impl GuestFacts {
+    /// Its memory and the disks in it, as people write them: `2560 MiB, disks of 256 MiB`.
+    pub fn memory(&self) -> String {
+        match self.disk_mib {
+            0 => format!("{} MiB", self.memory_mib),
+            disk => format!("{} MiB, disks of {disk} MiB", self.memory_mib),
+        }
+    }
+
     /// The programs that had a part, as people write them: `QEMU 7.2.22, fio-3.39`.
     pub fn programs(&self) -> String {
         let fio = if self.fio.is_empty() { String::new() } else { format!(", {}", self.fio) };
@@ -321,6 +332,7 @@ pub(crate) mod tests {
                 fio: "fio-3.39".into(),
                 processors: 1,
                 memory_mib: 2048,
+                disk_mib: 256,
             },
             comparisons: vec![comparison],
             missing: vec![Missing { name: "zram".into(), why: "this kernel has no zram".into() }],

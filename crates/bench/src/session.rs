@@ -7,17 +7,18 @@ use blockyard_lab::modules::Module;
 use blockyard_lab::progress::Job;
 use blockyard_lab::{Accel, Error, Guest, Kernel, Kind, Machine, QemuChoice, Result};
 
+use crate::Options;
 use crate::clock::Clock;
 use crate::fio::{self, Limit, Outcome, Run};
 use crate::report::{Comparison, GuestFacts, Missing, Session, Unit};
 use crate::rounds::{ROUNDS, Series};
-use crate::subject::{Contender, Plug, Plugged, Subject};
+use crate::subject::{Contender, DISK_MIB, Plug, Plugged, Subject};
 use crate::target::{Outcome as Reach, target};
 use crate::workload::{Io, PATH_BLOCKS, Pattern, Suite, Workload, path_cost};
 use crate::{facts, gauge, workload};
 
-/// Memory of the guest: a disk for each contender, and a copy of all of it for what a view holds.
-const MEMORY_MIB: u32 = 2560;
+/// Memory of the guest, in disks: one for each contender, and a copy of all of it for what a view holds.
+const MEMORY: u64 = 10;
 /// Where fio's files go.
 const FOLDER: &str = "/run/bench";
 /// How long one fio may take on the wall: it runs for a minute or so, on a busy host for several.
@@ -80,10 +81,11 @@ impl Bench {
         drivers: &[Module],
         accel: Accel,
         plug: Option<Plug>,
-        quick: bool,
+        options: &Options,
     ) -> Result<Self> {
-        let machine =
-            Machine::builder().kernel(kernel).accel(accel).qemu(QemuChoice::System).mem_mib(MEMORY_MIB);
+        let disk_mib = options.disk_mib.unwrap_or(DISK_MIB);
+        let memory = (disk_mib.max(DISK_MIB) * MEMORY) as u32;
+        let machine = Machine::builder().kernel(kernel).accel(accel).qemu(QemuChoice::System).mem_mib(memory);
         // While a guest under -icount idles, its clock jumps: a task that waits for the root disk seems hung for hours.
         let machine = machine.append("hung_task_timeout_secs=0");
         let machine = drivers.iter().fold(machine, |machine, driver| machine.driver(driver));
@@ -96,11 +98,11 @@ impl Bench {
         gauge::install(&guest)?;
         guest.check(&format!("mkdir -p {FOLDER}"))?;
         let clock = Clock::of(guest.accel());
-        let facts = facts::guest(&guest, MEMORY_MIB)?;
+        let facts = facts::guest(&guest, memory, disk_mib)?;
         Ok(Self {
             guest,
             clock,
-            quick,
+            quick: options.quick,
             facts,
             comparisons: Vec::new(),
             missing: Vec::new(),
@@ -208,7 +210,8 @@ impl Bench {
                 }
             }
             let wide = series.wants_more(&field.names(), unit, if self.quick { 2 } else { 3 } * ROUNDS);
-            if !wide && !self.is_open(field, &series, &io, unit) {
+            let comparisons = series.comparisons(&field.names(), &io.to_string(), unit);
+            if !wide && !self.is_open(field, series.rounds(), comparisons) {
                 break;
             }
         }
@@ -218,14 +221,13 @@ impl Bench {
         Ok(series.comparisons(&field.names(), &io.to_string(), unit))
     }
 
-    /// Whether more rounds may tell if a target is reached, which these do not.
-    fn is_open(&self, field: &Field<'_>, series: &Series, io: &Io, unit: Unit) -> bool {
+    /// Whether more rounds, of which there were so many, may tell if a target is reached, which these do not.
+    fn is_open(&self, field: &Field<'_>, rounds: usize, comparisons: Vec<Comparison>) -> bool {
         let open = |comparison| {
             let comparison = judge(self.clock, field.subject.suite, comparison);
             comparison.target.is_some_and(|target| target.outcome(&comparison) == Reach::Open)
         };
-        let comparisons = series.comparisons(&field.names(), &io.to_string(), unit);
-        !self.quick && series.rounds() < OPEN_ROUNDS && comparisons.into_iter().any(open)
+        !self.quick && rounds < OPEN_ROUNDS && comparisons.into_iter().any(open)
     }
 
     fn figure(&self, outcome: &Outcome) -> f64 {
@@ -267,7 +269,7 @@ impl Bench {
                 runs.extend(ios.iter().map(run));
             }
         }
-        let mut outcomes = self.fio(&runs)?.into_iter();
+        let mut outcomes = self.fio(field.subject.mib, &runs)?.into_iter();
         let mut take = |n: usize| outcomes.by_ref().take(n).collect::<Vec<_>>();
         let contenders = field.contenders.len();
         Ok((0..rounds).map(|_| (0..contenders).map(|_| take(ios.len())).collect()).collect())
@@ -281,8 +283,8 @@ impl Bench {
         }
     }
 
-    fn fio(&mut self, runs: &[Run<'_>]) -> Result<Vec<Outcome>> {
-        self.guest.write(&format!("{FOLDER}/jobs.fio"), fio::job_file(runs))?;
+    fn fio(&mut self, mib: u64, runs: &[Run<'_>]) -> Result<Vec<Outcome>> {
+        self.guest.write(&format!("{FOLDER}/jobs.fio"), fio::job_file(mib, runs))?;
         let done = self
             .guest
             .command(["fio", "--output-format=json", "jobs.fio"])
@@ -303,7 +305,7 @@ impl Bench {
     fn prepare(&self, field: &mut Field<'_>, fresh: bool) -> Result<()> {
         if !fresh && !field.full {
             for contender in &field.contenders {
-                gauge::fill(&self.guest, &contender.device)?;
+                gauge::fill(&self.guest, &contender.device, field.subject.mib)?;
             }
         }
         field.full = !fresh;
@@ -317,22 +319,36 @@ impl Bench {
             Clock::Instructions => Unit::Instructions,
         };
         let mut lives = vec![Vec::new(); field.contenders.len()];
-        for round in 0..=ROUNDS {
-            for (contender, lives) in field.contenders.iter().zip(&mut lives) {
-                self.guest.check(&contender.again())?;
-                let life = gauge::lifecycle(&self.guest, way, &contender.device)?;
-                if round > 0 {
-                    lives.push(life);
-                }
+        // The first one of each begins cold.
+        self.live(field, way)?;
+        loop {
+            for _ in 0..ROUNDS {
+                let round = self.live(field, way)?;
+                lives.iter_mut().zip(round).for_each(|(lives, life)| lives.push(life));
+            }
+            let compare = |(name, part): &(&str, Part)| {
+                let unit = if name.starts_with("memory") { Unit::BytesPerGib } else { unit };
+                let figures = lives.iter().map(|lives| lives.iter().map(part).collect()).collect();
+                let series = Series { figures, curves: vec![Vec::new(); lives.len()] };
+                series.comparisons(&field.names(), name, unit)
+            };
+            let comparisons: Vec<_> = parts.iter().flat_map(compare).collect();
+            // Counts repeat themselves: more of them tell no more.
+            let counts = self.clock == Clock::Instructions;
+            if counts || !self.is_open(field, lives[0].len(), comparisons.clone()) {
+                return Ok(comparisons);
             }
         }
+    }
+
+    /// A life of a new disk of each contender.
+    fn live(&self, field: &mut Field<'_>, way: &str) -> Result<Vec<gauge::Lifecycle>> {
         field.full = false;
-        let compare = |(name, part): &(&str, Part)| {
-            let unit = if name.starts_with("memory") { Unit::BytesPerGib } else { unit };
-            let figures = lives.iter().map(|lives| lives.iter().map(part).collect()).collect();
-            Series { figures, curves: vec![Vec::new(); lives.len()] }.comparisons(&field.names(), name, unit)
+        let life = |contender: &&Contender| {
+            self.guest.check(&contender.again())?;
+            gauge::lifecycle(&self.guest, way, &contender.device)
         };
-        Ok(parts.iter().flat_map(compare).collect())
+        field.contenders.iter().map(life).collect()
     }
 
     /// Round trips, one at a time.
@@ -360,7 +376,7 @@ impl Bench {
         let ours = Field { subject: field.subject, contenders: vec![field.contenders[0]], full: true };
         for round in 0..=ROUNDS {
             let outcome = self.go(&ours, &[io], 1)?.remove(0).remove(0).remove(0);
-            let rate = gauge::copy_rate(&self.guest, io.block)?;
+            let rate = gauge::copy_rate(&self.guest, io.block, field.subject.mib)?;
             if round > 0 {
                 series.push(0, outcome.iops() * f64::from(io.block), Vec::new());
                 series.push(1, rate, Vec::new());

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub fn measure(kernel: &Kernel, accel: Accel, command: &[OsString], job: &mut Job) -> Result<Session> {
     let guest = Machine::builder().kernel(kernel).accel(accel).qemu(QemuChoice::System).boot()?;
     let fast = guest.accel().to_string() == "kvm";
-    let facts = facts::guest(&guest, 0)?;
+    let facts = facts::guest(&guest, 0, 0)?;
     let plan_9 = guest.exec("grep -qw 9p /proc/filesystems")?.status.success();
     guest.finish()?;
     let session = |comparisons, missing| Session { clock: Clock::Wall, guest: facts, comparisons, missing };

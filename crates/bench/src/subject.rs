@@ -11,7 +11,8 @@ pub use backend::Plugged;
 
 use crate::workload::Suite;
 
-/// MiB of each disk: large enough that filling it takes a while, small enough that a guest holds one for each contender.
+/// MiB of each disk, unless something else was asked for: large enough that filling it takes a while, small enough that a
+/// guest holds one for each contender.
 pub const DISK_MIB: u64 = 256;
 
 /// Something of ours, and who it is measured against.
@@ -31,6 +32,8 @@ pub struct Subject {
     pub peers: Vec<Contender>,
     /// What must be plugged into the machine for it, if anything: then it has a guest of its own.
     pub plug: Option<Plug>,
+    /// MiB of its disks that are measured.
+    pub mib: u64,
 }
 
 /// Adds what a subject needs to a machine; what it gives must be kept for as long as the guest.
@@ -61,11 +64,11 @@ impl Contender {
     }
 }
 
-/// All that can be measured.
-pub fn all() -> Vec<Subject> {
+/// All that can be measured; those disks in memory that may be of any size have so many MiB.
+pub fn all(mib: u64) -> Vec<Subject> {
     vec![
-        disk::simblk(),
-        disk::simblk_path(),
+        disk::simblk(mib),
+        disk::simblk_path(mib),
         mapper::hello(),
         mapper::stripe2(),
         mapper::snap(),
@@ -81,7 +84,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let subjects = all();
+        let subjects = all(DISK_MIB);
         let mut names: Vec<_> = subjects.iter().map(|s| s.name).collect();
         names.sort_unstable();
         names.dedup();
@@ -96,7 +99,7 @@ mod tests {
 
     #[test]
     fn making_it_anew_is_one_line_for_fio() {
-        for subject in all() {
+        for subject in all(DISK_MIB) {
             for contender in subject.peers.iter().chain([&subject.ours]) {
                 assert!(!contender.again().contains('\n'), "{}", contender.name);
             }

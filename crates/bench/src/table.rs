@@ -31,11 +31,11 @@ pub fn lines(report: &Report, session: &Session) -> Vec<String> {
     let mut lines = vec![
         format!("{CLOCK}{}{CLOCK:#}", session.clock.banner(&guest.accelerator)),
         format!(
-            "{DIM}Linux {}, {}, {} processor(s), {} MiB; {}; on {} x {}, load {:.1}{DIM:#}",
+            "{DIM}Linux {}, {}, {} processor(s), {}; {}; on {} x {}, load {:.1}{DIM:#}",
             guest.kernel,
             guest.rustc,
             guest.processors,
-            guest.memory_mib,
+            guest.memory(),
             guest.programs(),
             report.host.processors,
             report.host.processor,

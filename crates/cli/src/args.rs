@@ -324,6 +324,9 @@ pub struct Bench {
     /// Only workloads with this in their names, as in --only 4k,lifecycle; all of them otherwise
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub only: Vec<String>,
+    /// MiB of each disk in memory; 256 when it is left out. The guest has ten times as much
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..=16384), conflicts_with_all = ["check", "accept"])]
+    pub disk_mib: Option<u64>,
     /// Few workloads, each against one peer: under a minute for one subject
     #[arg(long)]
     pub quick: bool,
@@ -331,7 +334,7 @@ pub struct Bench {
     #[arg(long, value_enum)]
     pub clock: Option<Clock>,
     /// Measure nothing: take reports that --json has written, of parts of one and the same, as one (may be repeated)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["subjects", "against", "only", "quick", "clock"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["subjects", "against", "only", "disk_mib", "quick", "clock"])]
     pub from: Vec<PathBuf>,
     /// Write the report to this file, as benches/schema.json describes it
     #[arg(long, value_name = "FILE")]

@@ -101,7 +101,7 @@ fn everything() -> Report {
     let mut report = sample();
     for session in &mut report.sessions {
         session.comparisons.clear();
-        for subject in subject::all() {
+        for subject in subject::all(subject::DISK_MIB) {
             for (at, peer) in subject.peers.iter().enumerate() {
                 for (n, workload) in subject.suite.workloads(session.clock, false).iter().enumerate() {
                     let name = workload.to_string();

@@ -30,6 +30,7 @@ pub fn vhost_user_blk() -> Subject {
         ours: contender("blockyard-device", "blk0"),
         peers: vec![contender(DAEMON, "qsd0"), contender("qemu-virtio-blk", "qemu")],
         plug: Some(plug),
+        mib: DISK_MIB,
     }
 }
 
@@ -57,6 +58,7 @@ pub fn virtio_simblk() -> Subject {
         },
         peers: vec![contender("virtio_blk", "theirs")],
         plug: Some(plug_for_drivers),
+        mib: DISK_MIB,
     }
 }
 
@@ -78,6 +80,7 @@ pub fn virtio_hello() -> Subject {
         },
         peers: vec![contender("qemu-virtio-blk", "qemu")],
         plug: Some(plug_for_trips),
+        mib: DISK_MIB,
     }
 }
 

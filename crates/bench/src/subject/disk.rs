@@ -3,11 +3,11 @@
 
 use blockyard_lab::programs;
 
-use super::{Contender, DISK_MIB, Subject};
+use super::{Contender, Subject};
 use crate::workload::Suite;
 
-/// The simulated disk, against the kernel's disks in memory.
-pub fn simblk() -> Subject {
+/// The simulated disk, against the kernel's disks in memory, each of so many MiB.
+pub fn simblk(mib: u64) -> Subject {
     Subject {
         name: "simblk",
         suite: Suite::Disk,
@@ -16,23 +16,24 @@ pub fn simblk() -> Subject {
         ours: Contender {
             name: "simblk",
             needs: module("simblk"),
-            up: format!("modprobe simblk disks=1 size_mb={DISK_MIB}"),
+            up: format!("modprobe simblk disks=1 size_mb={mib}"),
             down: "rmmod simblk".into(),
             device: "/dev/simblk0".into(),
             bring: None,
         },
-        peers: vec![brd(1, DISK_MIB), null_blk(), loop_on_tmpfs(), zram(), scsi_debug(), ublk()],
+        peers: vec![brd(1, mib), null_blk(mib), loop_on_tmpfs(mib), zram(mib), scsi_debug(mib), ublk(mib)],
         plug: None,
+        mib,
     }
 }
 
 /// The simulated disk, against disks that keep nothing: what is left of an I/O without its data.
-pub fn simblk_path() -> Subject {
+pub fn simblk_path(mib: u64) -> Subject {
     Subject {
         name: "simblk_path",
         suite: Suite::Path,
-        peers: vec![null_blk_empty(), rnull(), ublk_null()],
-        ..simblk()
+        peers: vec![null_blk_empty(mib), rnull(mib), ublk_null()],
+        ..simblk(mib)
     }
 }
 
@@ -54,20 +55,20 @@ pub(super) fn brd(disks: u32, mib: u64) -> Contender {
 }
 
 /// null_blk with memory behind it, which completes inline, as ours does.
-fn null_blk() -> Contender {
-    null_blk_with("null_blk", "1")
+fn null_blk(mib: u64) -> Contender {
+    null_blk_with("null_blk", "1", mib)
 }
 
 /// null_blk that forgets what is written, and leaves alone what is read into.
-fn null_blk_empty() -> Contender {
-    null_blk_with("null_blk-empty", "0")
+fn null_blk_empty(mib: u64) -> Contender {
+    null_blk_with("null_blk-empty", "0", mib)
 }
 
-fn null_blk_with(name: &'static str, memory_backed: &str) -> Contender {
+fn null_blk_with(name: &'static str, memory_backed: &str, mib: u64) -> Contender {
     let folder = "/sys/kernel/config/nullb/nullb_bench";
     let settings = [
         ("memory_backed", memory_backed.to_owned()),
-        ("size", DISK_MIB.to_string()),
+        ("size", mib.to_string()),
         ("blocksize", "512".into()),
         // One for each processor: with a single one, two jobs would wait for each other for no good reason.
         ("submit_queues", "$(nproc)".into()),
@@ -87,13 +88,13 @@ fn null_blk_with(name: &'static str, memory_backed: &str) -> Contender {
 }
 
 /// The same in Rust, of upstream.
-fn rnull() -> Contender {
+fn rnull(mib: u64) -> Contender {
     let folder = "/sys/kernel/config/rnull/rnull_bench";
     Contender {
         name: "rnull",
         needs: module("rnull_mod"),
         up: format!(
-            "modprobe rnull_mod\nmkdir {folder}\necho {DISK_MIB} >{folder}/size\necho 512 >{folder}/blocksize\n\
+            "modprobe rnull_mod\nmkdir {folder}\necho {mib} >{folder}/size\necho 512 >{folder}/blocksize\n\
              echo 0 >{folder}/irqmode\necho 1 >{folder}/power"
         ),
         down: format!("echo 0 >{folder}/power\nrmdir {folder}\nrmmod rnull_mod"),
@@ -103,11 +104,11 @@ fn rnull() -> Contender {
 }
 
 /// Compressed memory. What is measured with cannot be compressed.
-fn zram() -> Contender {
+fn zram(mib: u64) -> Contender {
     Contender {
         name: "zram",
         needs: module("zram"),
-        up: format!("modprobe zram num_devices=1\necho {DISK_MIB}M >/sys/block/zram0/disksize"),
+        up: format!("modprobe zram num_devices=1\necho {mib}M >/sys/block/zram0/disksize"),
         down: "rmmod zram".into(),
         device: "/dev/zram0".into(),
         bring: None,
@@ -115,12 +116,12 @@ fn zram() -> Contender {
 }
 
 /// A SCSI disk in memory, all of which it has from the beginning on. It completes inline, and discards.
-fn scsi_debug() -> Contender {
+fn scsi_debug(mib: u64) -> Contender {
     Contender {
         name: "scsi_debug",
         needs: module("scsi_debug"),
         up: format!(
-            "modprobe scsi_debug dev_size_mb={DISK_MIB} delay=0 lbpu=1 submit_queues=$(nproc)\n\
+            "modprobe scsi_debug dev_size_mb={mib} delay=0 lbpu=1 submit_queues=$(nproc)\n\
              modprobe sd_mod\nudevadm settle --timeout=60"
         ),
         down: "rmmod scsi_debug".into(),
@@ -130,8 +131,8 @@ fn scsi_debug() -> Contender {
 }
 
 /// A loop device over a file in a tmpfs.
-fn loop_on_tmpfs() -> Contender {
-    let file = InTmpfs::new("loop");
+fn loop_on_tmpfs(mib: u64) -> Contender {
+    let file = InTmpfs::new("loop", mib);
     Contender {
         name: "loop",
         needs: "test -b /dev/loop0".into(),
@@ -144,8 +145,8 @@ fn loop_on_tmpfs() -> Contender {
 }
 
 /// A program's disk, over a file in a tmpfs.
-fn ublk() -> Contender {
-    let file = InTmpfs::new("ublk");
+fn ublk(mib: u64) -> Contender {
+    let file = InTmpfs::new("ublk", mib);
     // With direct I/O, rublk's default, a tmpfs copies no less, and refuses what is not aligned to its pages.
     let ublk = ublk_with("ublk", &format!("loop --file {} --buffered-io", file.path));
     Contender {
@@ -184,11 +185,11 @@ struct InTmpfs {
 }
 
 impl InTmpfs {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, mib: u64) -> Self {
         let folder = format!("/run/bench-{name}");
         let path = format!("{folder}/disk");
         let up = format!(
-            "mkdir -p {folder}\nmount -t tmpfs -o size=100% bench {folder}\ntruncate -s {DISK_MIB}M {path}"
+            "mkdir -p {folder}\nmount -t tmpfs -o size=100% bench {folder}\ntruncate -s {mib}M {path}"
         );
         Self { path, up, down: format!("umount {folder}") }
     }

@@ -42,7 +42,16 @@ pub fn snap() -> Subject {
 }
 
 fn subject(name: &'static str, suite: Suite, ours: Contender) -> Subject {
-    Subject { name, suite, up: String::new(), down: String::new(), ours, peers: Vec::new(), plug: None }
+    Subject {
+        name,
+        suite,
+        up: String::new(),
+        down: String::new(),
+        ours,
+        peers: Vec::new(),
+        plug: None,
+        mib: BASE_MIB,
+    }
 }
 
 /// Adds the disks below, filled.

@@ -59,6 +59,7 @@ fn options(args: &args::Bench) -> Options {
         against: args.against.clone(),
         only: args.only.clone(),
         clocks: args.clock.map(clock).into_iter().collect(),
+        disk_mib: args.disk_mib,
         quick: args.quick,
         accel: accel(args.accel),
         kernel: spec(&args.kernel),
