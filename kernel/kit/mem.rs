@@ -60,6 +60,7 @@
 //! the count says, so that a cap may be overrun for some milliseconds.
 
 pub(crate) mod bytes;
+mod copying;
 pub mod overlay;
 mod page;
 mod store;

@@ -9,6 +9,8 @@
 
 use kernel::bindings;
 
+use super::copying;
+
 /// Copies.
 ///
 /// # Safety
@@ -17,7 +19,7 @@ use kernel::bindings;
 #[inline(always)]
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: The function's contract.
-    unsafe { bindings::memcpy(to.cast(), from.cast(), len) };
+    unsafe { copying::copy(to, from, len) };
 }
 
 /// Zeroes.

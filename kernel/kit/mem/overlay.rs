@@ -59,7 +59,7 @@ use self::{
     tree::{Means, Run, Stop, Tree},
     word::{Piece, PAGE},
 };
-use super::{page::Pages, StoreError, Wait};
+use super::{copying, page::Pages, StoreError, Wait};
 use crate::{
     block::{Cursor, NotFillable, Segments, SECTOR_SIZE},
     rcu_cell::{RcuCell, Reaper},
@@ -100,6 +100,7 @@ pub struct Usage {
 impl Overlay {
     /// An overlay over a disk of so many sectors, without a cap.
     pub fn new(size: u64, reaper: &Arc<Reaper>) -> Result<Self> {
+        copying::choose()?;
         Ok(Self {
             tree: RcuCell::new(Tree::new(size), reaper.clone())?,
             size,

@@ -19,6 +19,7 @@ use kernel::{
 
 use super::{
     bytes::{copy, zero},
+    copying,
     page::Wait,
     table::{Chunk, ChunkSlot, Leaf, LeafSlot, Page, PageSlot, Run, CHUNK_PAGES, LEAF_CHUNKS},
 };
@@ -66,6 +67,7 @@ impl PageStore {
     /// A store of `size` bytes, which is rounded up to pages, that holds no more than `cap` pages
     /// at a time.
     pub fn new(size: u64, cap: Option<u64>) -> Result<Self> {
+        copying::choose()?;
         let pages = size.div_ceil(PAGE_SIZE);
         let size = pages.checked_mul(PAGE_SIZE).ok_or(EOVERFLOW)?;
         let count = usize::try_from(size.div_ceil(LEAF_SIZE))?;
