@@ -14,7 +14,7 @@ use super::stage::{Stage, say};
 const JOBS: [&str; 3] = ["randread", "randwrite", "randrw"];
 
 /// How long one run takes, as fio writes it.
-const RUN: &str = "500ms";
+const RUN: &str = "300ms";
 
 /// One job on both disks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
