@@ -40,21 +40,21 @@ pub(super) fn choose() -> Result {
     if CHOSEN.get() {
         return Ok(());
     }
-    let (to, from) = (page()?, page()?);
+    let (to, from) = (allocate()?, allocate()?);
     let (to, from) = (to.as_ptr().as_ptr(), from.as_ptr().as_ptr());
     let (mut copying, mut paging) = (u64::MAX, u64::MAX);
     for _ in 0..SAMPLES {
         // SAFETY: Both are pages of ours.
         copying = copying.min(sample(|| unsafe { memcpy(to, from, PAGE) }));
         // SAFETY: As above.
-        paging = paging.min(sample(|| unsafe { copy_pages(to, from, PAGE) }));
+        paging = paging.min(sample(|| unsafe { page(to, from) }));
     }
     BY_PAGES.set(paging < copying - copying / MARGIN);
     CHOSEN.set(true);
     Ok(())
 }
 
-fn page() -> Result<Pages<0>> {
+fn allocate() -> Result<Pages<0>> {
     Pages::zeroed(Wait::Allowed).ok_or(ENOMEM)
 }
 
@@ -76,13 +76,31 @@ fn sample(copy: impl Fn()) -> u64 {
 /// Both ranges must be valid for `len` bytes, and not overlap.
 #[inline(always)]
 pub(super) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: The function's contract.
+    unsafe {
+        if BY_PAGES.get() {
+            by_pages(to, from, len)
+        } else {
+            memcpy(to, from, len)
+        }
+    }
+}
+
+/// Copies whole pages by `copy_page()`, and anything else by `memcpy()`.
+///
+/// # Safety
+///
+/// As for [`copy()`].
+// For its callers it is one more `memcpy()`: as a part of them it would take their registers.
+#[inline(never)]
+unsafe fn by_pages(to: *mut u8, from: *const u8, len: usize) {
     let whole = (to.addr() | from.addr() | len) % PAGE == 0;
     // SAFETY: The function's contract; pages only if that is what they are.
     unsafe {
-        if whole && BY_PAGES.get() {
-            copy_pages(to, from, len)
-        } else {
-            memcpy(to, from, len)
+        match len {
+            PAGE if whole => page(to, from),
+            _ if whole => pages(to, from, len),
+            _ => memcpy(to, from, len),
         }
     }
 }
@@ -98,12 +116,23 @@ unsafe fn memcpy(to: *mut u8, from: *const u8, len: usize) {
 
 /// # Safety
 ///
-/// As for [`copy()`], and both ranges must be whole pages.
+/// As for [`copy()`], with a length of one page; both must begin where a page does.
 #[inline(always)]
-unsafe fn copy_pages(to: *mut u8, from: *const u8, len: usize) {
-    for at in (0..len).step_by(PAGE) {
-        // SAFETY: By the function's contract there is another page of each; the one that is copied
-        // from is only read, whatever the pointer's type says.
-        unsafe { bindings::copy_page(to.add(at).cast(), from.add(at).cast_mut().cast()) };
+unsafe fn page(to: *mut u8, from: *const u8) {
+    // SAFETY: By the function's contract; `from` is only read, whatever the pointer's type says.
+    unsafe { bindings::copy_page(to.cast(), from.cast_mut().cast()) };
+}
+
+/// # Safety
+///
+/// As for [`copy()`], and both ranges must be whole pages.
+#[inline(never)]
+unsafe fn pages(mut to: *mut u8, mut from: *const u8, mut len: usize) {
+    while len != 0 {
+        // SAFETY: By the function's contract there is another page of each.
+        unsafe { page(to, from) };
+        (to, from) = (to.wrapping_add(PAGE), from.wrapping_add(PAGE));
+        // Of whole pages nothing is left in the end but nothing.
+        len = len.wrapping_sub(PAGE);
     }
 }
