@@ -36,7 +36,7 @@ pub fn rublk() -> Result<Rublk> {
         for_guest: true,
         // The default is for disks in a graphics card's memory, and wants OpenCL.
         args: &["--no-default-features"],
-        crates: 150,
+        crates: 165,
     };
     let key = Key::new(&format!("rublk-{VERSION}")).with("rustc", rustc.version_text());
     let what = format!("rublk {VERSION}");
