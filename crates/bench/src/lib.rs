@@ -66,6 +66,13 @@ pub struct Options {
     pub exec: Vec<OsString>,
 }
 
+impl Options {
+    /// MiB of each disk in memory.
+    fn disk_mib(&self) -> u64 {
+        self.disk_mib.unwrap_or(subject::DISK_MIB)
+    }
+}
+
 /// What has come of a run. What was measured counts, too, when the rest was not: it may have taken an hour.
 #[derive(Debug)]
 pub struct Outcome {

@@ -25,7 +25,7 @@ pub struct Plan {
 impl Plan {
     /// What the options ask for.
     pub fn new(options: &Options) -> Result<Self> {
-        let all = subject::all(options.disk_mib.unwrap_or(subject::DISK_MIB));
+        let all = subject::all(options.disk_mib());
         // A module's name may be written with either.
         let wanted: Vec<_> = options.subjects.iter().map(|name| name.replace('-', "_")).collect();
         known("subject", &wanted, all.iter().map(|s| s.name).chain([startup::SUBJECT]))?;

@@ -83,7 +83,7 @@ impl Bench {
         plug: Option<Plug>,
         options: &Options,
     ) -> Result<Self> {
-        let disk_mib = options.disk_mib.unwrap_or(DISK_MIB);
+        let disk_mib = options.disk_mib();
         let memory = (disk_mib.max(DISK_MIB) * MEMORY) as u32;
         let machine = Machine::builder().kernel(kernel).accel(accel).qemu(QemuChoice::System).mem_mib(memory);
         // While a guest under -icount idles, its clock jumps: a task that waits for the root disk seems hung for hours.

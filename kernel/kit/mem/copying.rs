@@ -27,6 +27,9 @@ const COPIES: usize = 8;
 /// otherwise two that are alike would change places from one load to the next.
 const MARGIN: u64 = 16;
 
+/// Whether the kernel checks the accesses to its memory.
+const WATCHED: bool = cfg!(any(CONFIG_KASAN, CONFIG_KCSAN, CONFIG_KMSAN));
+
 /// Whether [`choose()`] has done its work.
 static CHOSEN: Flag = Flag::new(false);
 /// Whether it is `copy_page()`.
@@ -34,10 +37,13 @@ static BY_PAGES: Flag = Flag::new(false);
 
 /// Tries both, unless that was done. May sleep.
 ///
+/// A kernel that watches memory keeps to `memcpy()`: it looks at what that is given, and not into
+/// `copy_page()`, which is assembly. A page that is used after it was freed would be copied unseen.
+///
 /// If two contexts do so at a time, both find the same, or the later one's finding holds: either
 /// way copies well.
 pub(super) fn choose() -> Result {
-    if CHOSEN.get() {
+    if CHOSEN.get() || WATCHED {
         return Ok(());
     }
     let (to, from) = (allocate()?, allocate()?);
