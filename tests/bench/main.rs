@@ -6,16 +6,16 @@ use blockyard_bench::report::{Report, SCHEMA, Unit};
 use blockyard_bench::stats::MIN_PAIRS;
 use blockyard_bench::subject;
 use blockyard_bench::{Clock, Options};
-use blockyard_lab::{Accel, Kind};
-use blockyard_tests::{machine, run};
+use blockyard_lab::{Accel, Kind, Profile};
+use blockyard_tests::{machine, run, spec};
 
 /// Nobody measures a kernel that checks itself.
-fn is_debug() -> bool {
-    let debug = std::env::var("BLOCKYARD_PROFILE").is_ok_and(|profile| profile == "debug");
-    if debug {
-        eprintln!("skipped: the debug kernel is not measured");
+fn is_checked() -> bool {
+    let checked = spec().profile != Profile::Base;
+    if checked {
+        eprintln!("skipped: a kernel that checks itself is not measured");
     }
-    debug
+    checked
 }
 
 /// Runs the bench to its end.
@@ -28,7 +28,7 @@ fn measure(options: &Options) -> Report {
 
 #[test]
 fn a_quick_run_of_one_subject_gives_a_complete_report_of_what_was_asked_for() {
-    if is_debug() {
+    if is_checked() {
         return;
     }
     // One of each clock, and one of both.
@@ -77,7 +77,7 @@ fn a_quick_run_of_one_subject_gives_a_complete_report_of_what_was_asked_for() {
 #[test]
 #[ignore = "takes minutes"]
 fn every_subject_can_be_measured() {
-    if is_debug() {
+    if is_checked() {
         return;
     }
     let options = Options { clocks: vec![Clock::Instructions], quick: true, ..Options::default() };

@@ -7,6 +7,7 @@ mod death;
 mod disks;
 mod exec;
 mod files;
+mod kcsan;
 mod log;
 mod net;
 mod visit;

@@ -3,7 +3,7 @@
 //!
 //! No test sees another's leftovers, and a dead kernel fails one test: a guest goes to the next test ([`on_guest`]) only
 //! if it is as it was after its boot, and a test of another machine boots its own ([`run`]).
-//! `BLOCKYARD_PROFILE=debug` runs the same tests under the debug kernel, `BLOCKYARD_SERIES=7.2` under that series.
+//! `BLOCKYARD_PROFILE=debug` runs the same tests under the debug kernel, `kcsan` under the one that looks for data races, `BLOCKYARD_SERIES=7.2` under that series.
 
 mod pool;
 
@@ -15,9 +15,9 @@ pub use crate::pool::Shape;
 
 /// Which kernel this run is about.
 pub fn spec() -> KernelSpec {
-    let profile = match std::env::var("BLOCKYARD_PROFILE").as_deref() {
-        Ok("debug") => Profile::Debug,
-        _ => Profile::Base,
+    let profile = match std::env::var("BLOCKYARD_PROFILE") {
+        Ok(name) => name.parse().unwrap_or_else(|e| panic!("BLOCKYARD_PROFILE: {}", explain(&e))),
+        Err(_) => Profile::default(),
     };
     let series = std::env::var("BLOCKYARD_SERIES").ok().filter(|series| !series.is_empty());
     KernelSpec { profile, series, ..KernelSpec::default() }

@@ -65,6 +65,8 @@ pub enum Profile {
     Base,
     /// KASAN, lockdep, atomic-sleep checks, kmemleak, list and refcount checks, fault injection
     Debug,
+    /// KCSAN, which finds data races, in the kernel's C and in our Rust
+    Kcsan,
 }
 
 /// Which kernel.

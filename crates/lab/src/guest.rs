@@ -54,7 +54,7 @@ pub struct Guest {
     // QEMU, which the session's end ends, complains of a backend that goes first.
     backends: Arc<Backends>,
     allowed: Vec<crate::klog::Allow>,
-    debug_kernel: bool,
+    checked_kernel: bool,
     // Files of the runtime folder are QEMU's until QEMU is gone, which the session's end sees to.
     claim: Claim,
     _rootfs: Rootfs,
@@ -67,17 +67,28 @@ pub(crate) struct Parts {
     pub reach: Reach,
     pub backends: Arc<Backends>,
     pub allowed: Vec<crate::klog::Allow>,
-    pub debug_kernel: bool,
+    pub checked_kernel: bool,
     pub claim: Claim,
     pub rootfs: Rootfs,
 }
 
 impl Guest {
     pub(crate) fn new(parts: Parts) -> crate::Result<Self> {
-        let Parts { session, slots, reach, backends, allowed, debug_kernel, claim, rootfs } = parts;
+        let Parts { session, slots, reach, backends, allowed, checked_kernel, claim, rootfs } = parts;
         let log = KernelLog::follow(&session)?;
         let (qmp, slots) = (Mutex::new(None), Mutex::new(slots));
-        Ok(Self { log, session, qmp, slots, reach, backends, allowed, debug_kernel, claim, _rootfs: rootfs })
+        Ok(Self {
+            log,
+            session,
+            qmp,
+            slots,
+            reach,
+            backends,
+            allowed,
+            checked_kernel,
+            claim,
+            _rootfs: rootfs,
+        })
     }
 
     /// Its name, by which other processes visit it.

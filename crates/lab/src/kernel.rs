@@ -15,10 +15,12 @@ mod builtin;
 mod compile;
 mod config;
 mod install;
+mod instrumented;
 mod kconfig;
 mod menu;
 mod recipe;
 mod source;
+mod tree;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,8 @@ pub enum Profile {
     /// Every check that the kernel can make of itself: KASAN, lockdep, kmemleak and more. Built with clang, without
     /// which KASAN and Rust do not go together.
     Debug,
+    /// KCSAN, which finds data races, in the kernel's C and in our Rust (see [`instrumented`]).
+    Kcsan,
 }
 
 impl fmt::Display for Profile {
@@ -54,6 +58,7 @@ impl fmt::Display for Profile {
         f.write_str(match self {
             Self::Base => "base",
             Self::Debug => "debug",
+            Self::Kcsan => "kcsan",
         })
     }
 }
@@ -65,8 +70,9 @@ impl FromStr for Profile {
         match text {
             "base" => Ok(Self::Base),
             "debug" => Ok(Self::Debug),
+            "kcsan" => Ok(Self::Kcsan),
             _ => Err(Error::new(Kind::Usage, format!("there is no kernel profile `{text}`"))
-                .with_help("the profiles are base and debug")),
+                .with_help("the profiles are base, debug and kcsan")),
         }
     }
 }
@@ -201,8 +207,7 @@ impl Kernel {
 /// The text of the final, verified configuration; from the built kernel if there is one.
 pub fn config(spec: &KernelSpec) -> Result<String> {
     let cache = Cache::open()?;
-    // Drivers that are built in are no options.
-    let plan = Plan::new(&cache, &KernelSpec { builtin: Vec::new(), ..spec.clone() })?;
+    let plan = Plan::of_options(&cache, spec)?;
     if let Some(dir) = plan.entry.get(&plan.what)? {
         return files::read(&dir.join(BUILD).join(".config"));
     }
@@ -256,6 +261,8 @@ struct Plan {
     source: Source,
     fragments: Vec<Fragment>,
     builtin: Option<Builtin>,
+    /// What `make` runs in: the source, or a tree with something of ours in it.
+    tree: PathBuf,
     entry: Entry,
 }
 
@@ -266,7 +273,7 @@ impl Plan {
         let fragments = config::fragments(spec, &recipe)?;
         let builtin = Builtin::new(&spec.builtin)?;
         let llvm = match spec.profile {
-            Profile::Base => None,
+            Profile::Base | Profile::Kcsan => None,
             Profile::Debug => Some(toolchain::find_llvm()?),
         };
         build::need_tools()?;
@@ -293,15 +300,32 @@ impl Plan {
         let key = drivers.iter().fold(key, |key, driver| key.with("built in", driver));
         let entry = cache.entry(KERNELS, &key)?;
         let llvm = llvm.map(|l| l.make_value);
-        Ok(Self { what, recipe, profile: spec.profile, toolchain, llvm, source, fragments, builtin, entry })
+        let profile = spec.profile;
+        let differs = builtin.is_some() || profile == Profile::Kcsan;
+        let tree = if differs { entry.path().join(TREE) } else { source.dir.clone() };
+        Ok(Self { what, recipe, profile, toolchain, llvm, source, fragments, builtin, tree, entry })
     }
 
-    /// The tree that `make` runs in.
-    fn tree(&self) -> PathBuf {
-        match self.builtin {
-            Some(_) => self.entry.path().join(TREE),
-            None => self.source.dir.clone(),
+    /// The same for who only looks at the options: what is ours in the tree, as drivers that are built in, is none.
+    fn of_options(cache: &Cache, spec: &KernelSpec) -> Result<Self> {
+        let plan = Self::new(cache, &KernelSpec { builtin: Vec::new(), ..spec.clone() })?;
+        Ok(Self { tree: plan.source.dir.clone(), ..plan })
+    }
+
+    /// Makes the tree what it has to be.
+    fn lay_out(&self) -> Result<()> {
+        if self.tree == self.source.dir {
+            return Ok(());
         }
+        let mut ours = tree::Ours::new();
+        if let Some(builtin) = &self.builtin {
+            builtin.add_to(&mut ours, &self.source.dir)?;
+        }
+        if self.profile == Profile::Kcsan {
+            let target = instrumented::target(&self.source.dir)?;
+            ours.extend(target.map(|(path, content)| (path.into(), content.into_bytes())));
+        }
+        tree::lay_out(&self.tree, &self.source.dir, &ours)
     }
 
     /// What of that tree may change without the key; `None` for nothing.

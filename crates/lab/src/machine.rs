@@ -40,7 +40,7 @@ use crate::{programs, rootfs};
 /// How long a boot may take under KVM; it takes about 0.5 s.
 const BOOT: Duration = Duration::from_secs(20);
 /// How much longer everything takes in a kernel with all checks.
-const DEBUG_FACTOR: u32 = 4;
+const CHECKED_FACTOR: u32 = 4;
 /// Processors of a machine unless said otherwise.
 const CPUS: u32 = 2;
 
@@ -100,7 +100,8 @@ struct Image {
     file: PathBuf,
     release: String,
     modules: PathBuf,
-    debug: bool,
+    /// Whether it checks itself, and so is slow.
+    checked: bool,
 }
 
 impl MachineBuilder {
@@ -110,7 +111,7 @@ impl MachineBuilder {
             file: kernel.image(),
             release: kernel.release().to_owned(),
             modules: kernel.modules_dir(),
-            debug: kernel.profile() == Profile::Debug,
+            checked: kernel.profile() != Profile::Base,
         });
         self
     }
@@ -124,7 +125,7 @@ impl MachineBuilder {
         modules: impl Into<PathBuf>,
     ) -> Self {
         let (file, release, modules) = (file.into(), release.into(), modules.into());
-        self.kernel = Some(Image { file, release, modules, debug: false });
+        self.kernel = Some(Image { file, release, modules, checked: false });
         self
     }
 
@@ -269,18 +270,18 @@ impl MachineBuilder {
         tracing::debug!("laid out after {:?}", started.elapsed());
         let vitals = start(&qemu, &launch, &backends)?;
         let pid = vitals.qemu_pid();
-        let deadline = Instant::now() + self.boot_limit(engine, image.debug);
+        let deadline = Instant::now() + self.boot_limit(engine, image.checked);
         let session = Session::open(&claim.dir().join(names::OWNER), engine, vitals, deadline)?;
         session.vitals().has_booted();
         tracing::info!("{} answers after {:?}", claim.name(), started.elapsed());
         claim.publish(&info(&claim, &image, &launch, pid))?;
         let allowed = self.allowed;
-        let debug_kernel = image.debug;
-        Guest::new(Parts { session, slots, reach, backends, allowed, debug_kernel, claim, rootfs: root })
+        let checked_kernel = image.checked;
+        Guest::new(Parts { session, slots, reach, backends, allowed, checked_kernel, claim, rootfs: root })
     }
 
-    fn boot_limit(&self, engine: Engine, debug: bool) -> Duration {
-        let usual = engine.scale(BOOT) * if debug { DEBUG_FACTOR } else { 1 };
+    fn boot_limit(&self, engine: Engine, checked: bool) -> Duration {
+        let usual = engine.scale(BOOT) * if checked { CHECKED_FACTOR } else { 1 };
         self.boot_timeout.unwrap_or(usual)
     }
 

@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
+use crate::files;
+use crate::process::Command;
 
 /// The root of the workspace: `BLOCKYARD_ROOT`, else where this crate was compiled.
 pub fn root() -> Result<PathBuf> {
@@ -24,4 +26,16 @@ pub fn root() -> Result<PathBuf> {
 /// The folder of the kernel side: drivers and kit.
 pub fn kernel_side() -> Result<PathBuf> {
     Ok(root()?.join("kernel"))
+}
+
+/// Makes `copy` a copy of the kernel side with one driver more, whose crate root is `source`: for
+/// [`modules::Build::sources`](crate::modules::Build::sources). In the same place again, with the same sources, nothing is
+/// built again: files keep their times.
+pub fn kernel_side_with(driver: &str, source: &Path, copy: &Path) -> Result<()> {
+    files::remove(copy)?;
+    // Without links: they lead out of the copy.
+    Command::new("cp").arg("-rLp").arg(kernel_side()?).arg(copy).run()?;
+    let folder = copy.join("drivers").join(driver);
+    files::create_dir(&folder)?;
+    Command::new("cp").arg("-p").arg(source).arg(folder.join(format!("{driver}.rs"))).run().map(drop)
 }

@@ -14,14 +14,20 @@ use crate::args;
 /// The kernel that the flags name.
 pub fn spec(choice: &args::KernelChoice) -> KernelSpec {
     KernelSpec {
-        profile: match choice.profile {
-            args::Profile::Base => Profile::Base,
-            args::Profile::Debug => Profile::Debug,
-        },
+        profile: profile(choice.profile),
         series: choice.series.clone(),
         source: choice.source.clone(),
         fragments: choice.fragments.clone(),
         builtin: choice.builtin.clone(),
+    }
+}
+
+/// The profile that the flag names.
+pub fn profile(choice: args::Profile) -> Profile {
+    match choice {
+        args::Profile::Base => Profile::Base,
+        args::Profile::Debug => Profile::Debug,
+        args::Profile::Kcsan => Profile::Kcsan,
     }
 }
 

@@ -8,10 +8,9 @@ use std::process::ExitCode;
 
 use blockyard_lab::process::Command;
 use blockyard_lab::qemu::Qemu;
-use blockyard_lab::{
-    Kernel, KernelSpec, Kind, Profile, Result, modules, programs, progress, rootfs, workspace,
-};
+use blockyard_lab::{Kernel, KernelSpec, Kind, Result, modules, programs, progress, rootfs, workspace};
 
+use super::machine;
 use crate::args;
 
 /// Runs the tests; an error if one failed, with cargo's own words above it.
@@ -20,7 +19,7 @@ pub fn run(args: &args::Test) -> Result<ExitCode> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(workspace::root()?)
         .args(["test", "--release", "--locked", "--workspace"])
-        .env("BLOCKYARD_PROFILE", if args.profile == args::Profile::Debug { "debug" } else { "base" })
+        .env("BLOCKYARD_PROFILE", machine::profile(args.profile).to_string())
         // Empty: the newest.
         .env("BLOCKYARD_SERIES", args.series.as_deref().unwrap_or_default())
         .env_remove("LC_ALL")
@@ -48,7 +47,7 @@ pub fn run(args: &args::Test) -> Result<ExitCode> {
 }
 
 fn prepare(args: &args::Test) -> Result<()> {
-    let profile = if args.profile == args::Profile::Debug { Profile::Debug } else { Profile::Base };
+    let profile = machine::profile(args.profile);
     let kernel =
         Kernel::ensure(&KernelSpec { profile, series: args.series.clone(), ..KernelSpec::default() })?;
     modules::Build::new(&kernel).run()?;

@@ -44,7 +44,7 @@ impl Guest {
     /// The log up to now and the kernel's taint.
     fn evidence(&self) -> Result<(Vec<Line>, Option<u64>)> {
         self.session.vitals().check()?;
-        if self.debug_kernel {
+        if self.checked_kernel {
             self.scan_for_leaks()?;
         }
         Ok((self.dmesg()?, self.tainted()?))

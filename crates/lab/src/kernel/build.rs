@@ -43,9 +43,7 @@ pub(super) fn build(cache: &Cache, plan: &Plan, dir: &Path) -> Result<()> {
         cache.need_space(plan.recipe.space.build << 20, &plan.what)?;
     }
     files::remove(&dir.join(ABOUT))?;
-    if let Some(ours) = &plan.builtin {
-        ours.lay_out(&plan.tree(), &plan.source.dir)?;
-    }
+    plan.lay_out()?;
     let configured = configure(plan, &objects);
     if configured.is_err() && done == 0 {
         // Another configuration is another entry: nobody would come back for what is in this one.
@@ -63,7 +61,7 @@ pub(super) fn build(cache: &Cache, plan: &Plan, dir: &Path) -> Result<()> {
     let about = About {
         release,
         profile: plan.profile,
-        source: plan.tree(),
+        source: plan.tree.clone(),
         state,
         llvm: plan.llvm.clone(),
         builtin: plan.builtin.as_ref().map(|b| b.drivers.clone()).unwrap_or_default(),
@@ -87,7 +85,7 @@ pub(super) fn configure(plan: &Plan, objects: &Path) -> Result<()> {
 pub(super) fn make<'a>(plan: &Plan, objects: &Path) -> Result<Command<'a>> {
     let mut output = std::ffi::OsString::from("O=");
     output.push(objects);
-    let command = plan.toolchain.make()?.arg("-C").arg(plan.tree()).arg(output);
+    let command = plan.toolchain.make()?.arg("-C").arg(&plan.tree).arg(output);
     Ok(match &plan.llvm {
         Some(llvm) => command.arg(format!("LLVM={llvm}")),
         None => command,

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Drivers of ours as part of the kernel's image.
 //!
-//! A driver that is built in must be in the kernel's own tree. The one in the cache is shared by all kernels and does
-//! not change, and a copy of it would be a gigabyte. So such a kernel is built from a tree of links into it, with
+//! A driver that is built in must be in the kernel's own tree. So such a kernel is built from a [`tree`](super::tree) with
 //! two differences: `drivers/blockyard` is a copy of our kernel side, and `drivers/Makefile` has one line more.
 //!
 //! The copy is brought up to date before each build, and kbuild then makes only what changed: like a source folder of the
@@ -12,11 +11,14 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::tree::Ours;
 use crate::error::{Context, Kind, Result};
 use crate::{files, modules, workspace};
 
 /// Where our kernel side is in the tree.
 const PLACE: &str = "blockyard";
+/// The file that leads there.
+const MAKEFILE: &str = "drivers/Makefile";
 
 /// What is built in: the drivers, and the files that they are made of.
 #[derive(Debug)]
@@ -60,17 +62,13 @@ impl Builtin {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// Makes the tree at `tree`, of links to `source`, or brings the one that is there up to date.
-    pub(super) fn lay_out(&self, tree: &Path, source: &Path) -> Result<()> {
-        links(source, tree, "drivers")?;
-        let (from, to) = (source.join("drivers"), tree.join("drivers"));
-        links(&from, &to, "Makefile")?;
-        let makefile = files::read(&from.join("Makefile"))?;
-        update(&to.join("Makefile"), format!("{makefile}\nobj-y += {PLACE}/\n").as_bytes())?;
-        let ours = to.join(PLACE);
-        files::create_dir(&ours)?;
-        remove_others(&ours, Path::new(""), &self.files)?;
-        self.files.iter().try_for_each(|(path, content)| update(&ours.join(path), content))
+    /// What a source has to have for them: our kernel side, and a line that leads there.
+    pub(super) fn add_to(&self, ours: &mut Ours, source: &Path) -> Result<()> {
+        let makefile = files::read(&source.join(MAKEFILE))?;
+        ours.insert(MAKEFILE.into(), format!("{makefile}\nobj-y += {PLACE}/\n").into_bytes());
+        let place = Path::new("drivers").join(PLACE);
+        ours.extend(self.files.iter().map(|(path, content)| (place.join(path), content.clone())));
+        Ok(())
     }
 }
 
@@ -89,101 +87,34 @@ fn collect(source: &Path, part: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) -
     Ok(())
 }
 
-/// Makes a folder whose children are links to those of `from`, all but one.
-fn links(from: &Path, to: &Path, but: &str) -> Result<()> {
-    files::create_dir(to)?;
-    for child in files::children(from)? {
-        let name = child.file_name().unwrap_or_default();
-        let link = to.join(name);
-        if name == but || std::fs::read_link(&link).is_ok_and(|target| target == child) {
-            continue;
-        }
-        files::remove(&link)?;
-        std::os::unix::fs::symlink(&child, &link)
-            .context(Kind::Lab, || format!("cannot make the link {}", link.display()))?;
-    }
-    Ok(())
-}
-
-/// Writes a file unless it is like that already: make goes by the time of the last change.
-fn update(path: &Path, content: &[u8]) -> Result<()> {
-    if std::fs::read(path).is_ok_and(|old| old == content) {
-        return Ok(());
-    }
-    path.parent().map_or(Ok(()), files::create_dir)?;
-    files::write(path, content)
-}
-
-/// Removes what an earlier state of our kernel side had and this one has not.
-fn remove_others(root: &Path, part: &Path, wanted: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
-    for child in files::children(&root.join(part))? {
-        let part = part.join(child.file_name().unwrap_or_default());
-        if child.is_dir() {
-            remove_others(root, &part, wanted)?;
-        } else if !wanted.contains_key(&part) {
-            files::remove(&child)?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
 
-    fn source() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for folder in ["mm", "drivers/net"] {
-            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
-        }
-        for (file, content) in
-            [("Makefile", "top"), ("mm/slab.c", "slab"), ("drivers/Makefile", "obj-y += net/\n")]
-        {
-            std::fs::write(dir.path().join(file), content).unwrap();
-        }
-        dir
-    }
-
-    fn builtin(files: &[(&str, &str)]) -> Builtin {
-        let files = files.iter().map(|(path, content)| (PathBuf::from(path), content.as_bytes().to_vec()));
-        Builtin { drivers: vec!["hello".into()], files: files.collect() }
-    }
-
-    fn changed(path: PathBuf) -> SystemTime {
-        path.metadata().unwrap().modified().unwrap()
+    #[test]
+    fn the_makefile_of_drivers_leads_to_our_side() {
+        let source = tempfile::tempdir().unwrap();
+        std::fs::create_dir(source.path().join("drivers")).unwrap();
+        std::fs::write(source.path().join("drivers/Makefile"), "obj-y += net/\n").unwrap();
+        let files = BTreeMap::from([(PathBuf::from("kit/kit.rs"), b"kit".to_vec())]);
+        let mut ours = Ours::new();
+        Builtin { drivers: vec!["hello".into()], files }.add_to(&mut ours, source.path()).unwrap();
+        let expected = [
+            ("drivers/Makefile", "obj-y += net/\n\nobj-y += blockyard/\n"),
+            ("drivers/blockyard/kit/kit.rs", "kit"),
+        ];
+        let expected = expected.map(|(path, content)| (PathBuf::from(path), content.as_bytes().to_vec()));
+        assert_eq!(ours, Ours::from(expected));
     }
 
     #[test]
-    fn the_tree_is_the_source_with_one_line_and_our_side_more() {
-        let (source, dir) = (source(), tempfile::tempdir().unwrap());
-        let tree = dir.path().join("tree");
-        builtin(&[("Kbuild", "ours"), ("kit/kit.rs", "kit")]).lay_out(&tree, source.path()).unwrap();
-        let read = |file: &str| files::read(&tree.join(file)).unwrap();
-        assert_eq!((read("Makefile").as_str(), read("mm/slab.c").as_str()), ("top", "slab"));
-        assert_eq!(read("drivers/Makefile"), "obj-y += net/\n\nobj-y += blockyard/\n");
-        assert_eq!(read("drivers/blockyard/kit/kit.rs"), "kit");
-        assert!(tree.join("drivers/net").is_symlink() && tree.join("mm").is_symlink());
-        assert_eq!(files::read(&source.path().join("drivers/Makefile")).unwrap(), "obj-y += net/\n");
-        assert!(!source.path().join("drivers/blockyard").exists());
-    }
-
-    #[test]
-    fn only_what_changed_is_written_again() {
-        let (source, dir) = (source(), tempfile::tempdir().unwrap());
-        let tree = dir.path().join("tree");
-        let before = builtin(&[("Kbuild", "ours"), ("kit/kit.rs", "kit"), ("kit/old.rs", "old")]);
-        before.lay_out(&tree, source.path()).unwrap();
-        let ours = tree.join("drivers/blockyard");
-        let times = |name: &str| changed(ours.join(name));
-        let (kbuild, makefile) = (times("Kbuild"), changed(tree.join("drivers/Makefile")));
-        let after = builtin(&[("Kbuild", "ours"), ("kit/kit.rs", "new kit")]);
-        assert_ne!(before.state(), after.state());
-        after.lay_out(&tree, source.path()).unwrap();
-        assert_eq!((times("Kbuild"), changed(tree.join("drivers/Makefile"))), (kbuild, makefile));
-        assert_eq!(files::read(&ours.join("kit/kit.rs")).unwrap(), "new kit");
-        assert!(!ours.join("kit/old.rs").exists());
+    fn another_file_is_another_state() {
+        let of = |content: &str| {
+            let files = BTreeMap::from([(PathBuf::from("kit/kit.rs"), content.as_bytes().to_vec())]);
+            Builtin { drivers: vec!["hello".into()], files }.state()
+        };
+        assert_eq!(of("kit"), of("kit"));
+        assert_ne!(of("kit"), of("new kit"));
     }
 
     #[test]

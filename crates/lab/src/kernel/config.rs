@@ -14,6 +14,7 @@ use crate::files;
 
 const BASE: &str = include_str!("../../../../kernel/config/base.config");
 const DEBUG: &str = include_str!("../../../../kernel/config/debug.config");
+const KCSAN: &str = include_str!("../../../../kernel/config/kcsan.config");
 
 /// Options and what they are wanted to be, from one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +34,10 @@ pub(super) struct Line {
 /// The fragments that a kernel is configured with, in order.
 pub(super) fn fragments(spec: &KernelSpec, recipe: &Recipe) -> Result<Vec<Fragment>> {
     let mut all = vec![parse(BASE, Path::new("base.config"))?];
-    if spec.profile == Profile::Debug {
-        all.push(parse(DEBUG, Path::new("debug.config"))?);
+    match spec.profile {
+        Profile::Base => {}
+        Profile::Debug => all.push(parse(DEBUG, Path::new("debug.config"))?),
+        Profile::Kcsan => all.push(parse(KCSAN, Path::new("kcsan.config"))?),
     }
     let of_series = format!("kernel.toml, kernel {}, config", recipe.series);
     all.push(parse(&recipe.source.config, Path::new(&of_series))?);
@@ -145,10 +148,12 @@ mod tests {
 
     #[test]
     fn our_own_fragments_are_well_formed() {
-        let spec = KernelSpec::profile(Profile::Debug);
-        for series in ["7.2", "7.3"] {
-            let all = fragments(&spec, &Recipe::of_series(Some(series)).unwrap()).unwrap();
-            assert!(all[..2].iter().all(|f| f.lines.len() > 10));
+        for profile in [Profile::Debug, Profile::Kcsan] {
+            for series in ["7.2", "7.3"] {
+                let recipe = Recipe::of_series(Some(series)).unwrap();
+                let all = fragments(&KernelSpec::profile(profile), &recipe).unwrap();
+                assert!(all[..2].iter().all(|f| f.lines.len() > 4));
+            }
         }
     }
 

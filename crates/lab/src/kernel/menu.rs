@@ -15,8 +15,7 @@ pub fn menuconfig(spec: &KernelSpec) -> Result<String> {
         return Err(Error::new(Kind::Usage, "menuconfig needs a terminal")
             .with_help("write the options into a file and pass it with --config"));
     }
-    // Drivers that are built in are no options.
-    let plan = Plan::new(&Cache::open()?, &KernelSpec { builtin: Vec::new(), ..spec.clone() })?;
+    let plan = Plan::of_options(&Cache::open()?, spec)?;
     let objects = tempfile::tempdir().context(Kind::Lab, || "cannot make a temporary folder")?;
     build::configure(&plan, objects.path())?;
     let config = objects.path().join(".config");

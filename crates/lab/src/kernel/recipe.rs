@@ -81,6 +81,7 @@ pub(crate) struct Bindgen {
 struct Steps {
     base: u64,
     debug: u64,
+    kcsan: u64,
 }
 
 impl File {
@@ -113,6 +114,7 @@ impl Recipe {
         match profile {
             Profile::Base => self.source.steps.base,
             Profile::Debug => self.source.steps.debug,
+            Profile::Kcsan => self.source.steps.kcsan,
         }
     }
 }

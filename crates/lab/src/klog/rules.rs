@@ -45,6 +45,9 @@ pub struct Rule {
     pub meaning: &'static str,
     pub(super) report: Report,
     pub(super) tells: Tells,
+    /// Whether it counts only if a module, or Rust code in the image, is part of it: said of checks that find what the kernel's own
+    /// developers have left in its C.
+    pub(super) of_drivers: bool,
 }
 
 impl Serialize for Rule {
@@ -54,11 +57,15 @@ impl Serialize for Rule {
 }
 
 const fn trap(tells: Tells, name: &'static str, pattern: &'static str, meaning: &'static str) -> Rule {
-    Rule { name, pattern, meaning, report: Report::Trap, tells }
+    Rule { name, pattern, meaning, report: Report::Trap, tells, of_drivers: false }
 }
 
 const fn rule(report: Report, name: &'static str, pattern: &'static str, meaning: &'static str) -> Rule {
-    Rule { name, pattern, meaning, report, tells: Tells::Kind }
+    Rule { name, pattern, meaning, report, tells: Tells::Kind, of_drivers: false }
+}
+
+const fn of_drivers(rule: Rule) -> Rule {
+    Rule { of_drivers: true, ..rule }
 }
 
 /// What the taint flags alone tell; no line of the log matches it.
@@ -107,7 +114,7 @@ pub static RULES: &[Rule] = &[
     rule(Framed, "kasan", r"^BUG: KASAN: ", "KASAN: an invalid access"),                            // mm/kasan/report.c
     rule(Framed, "kfence", r"^BUG: KFENCE: ", "KFENCE: an invalid access"),                         // mm/kfence/report.c
     rule(Framed, "kmsan", r"^BUG: KMSAN: ", "KMSAN: uninitialised memory was used"),                // mm/kmsan/report.c
-    rule(Framed, "kcsan", r"^BUG: KCSAN: ", "KCSAN: a data race"),                                  // kernel/kcsan/report.c
+    of_drivers(rule(Framed, "kcsan", r"^BUG: KCSAN: ", "KCSAN: a data race")),                      // kernel/kcsan/report.c
 
     // kernel/locking/lockdep.c
     rule(Stack, "lockdep-deadlock", r"^WARNING: possible (?:circular locking dependency|recursive locking) detected",

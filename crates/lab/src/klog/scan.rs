@@ -26,6 +26,8 @@ static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| {
 static TRAP_END: LazyLock<Regex> = LazyLock::new(|| fixed(r"^---\[ end trace"));
 static STACK_END: LazyLock<Regex> = LazyLock::new(|| fixed(r"^ *</TASK>"));
 static FRAME_END: LazyLock<Regex> = LazyLock::new(|| fixed(r"^={20,}$"));
+/// A frame of a stack that is a module's, or Rust code's that is part of the image (its symbols are mangled).
+static DRIVER: LazyLock<Regex> = LazyLock::new(|| fixed(r"^ +\S+\+0x\S+/0x\S+ \[[\w-]+|^ +_R\w+\+0x"));
 static PANIC_END: LazyLock<Regex> = LazyLock::new(|| fixed(r"^---\[ end Kernel panic"));
 
 fn fixed(pattern: &str) -> Regex {
@@ -85,14 +87,15 @@ impl Open {
         seen || length >= LONGEST
     }
 
-    fn close(&self, lines: &[Line], end: usize) -> Complaint {
+    /// The complaint, if it is one.
+    fn close(&self, lines: &[Line], end: usize) -> Option<Complaint> {
         let kernel = |line: &&Line| line.origin == Origin::Kernel;
-        Complaint {
-            rule: &RULES[self.rule],
-            index: self.start,
-            headline: lines[self.headline].text.clone(),
-            excerpt: lines[self.start..end].iter().filter(kernel).cloned().collect(),
+        let rule = &RULES[self.rule];
+        let excerpt: Vec<_> = lines[self.start..end].iter().filter(kernel).cloned().collect();
+        if rule.of_drivers && !excerpt.iter().any(|line| DRIVER.is_match(&line.text)) {
+            return None;
         }
+        Some(Complaint { rule, index: self.start, headline: lines[self.headline].text.clone(), excerpt })
     }
 }
 
@@ -104,13 +107,13 @@ pub fn scan(lines: &[Line]) -> Vec<Complaint> {
         if let Some(rule) = PATTERNS.matches(&line.text).iter().next()
             && !open.as_mut().is_some_and(|open| open.join(rule, index))
         {
-            found.extend(open.replace(Open::new(rule, index)).map(|done| done.close(lines, index)));
+            found.extend(open.replace(Open::new(rule, index)).and_then(|done| done.close(lines, index)));
         }
         if let Some(done) = open.take_if(|open| open.ends_with(&line.text, index)) {
-            found.push(done.close(lines, index + 1));
+            found.extend(done.close(lines, index + 1));
         }
     }
-    found.extend(open.map(|cut_off| cut_off.close(lines, lines.len().min(cut_off.start + LONGEST))));
+    found.extend(open.and_then(|cut_off| cut_off.close(lines, lines.len().min(cut_off.start + LONGEST))));
     found
 }
 
@@ -163,6 +166,15 @@ mod tests {
     fn a_report_without_an_end_still_counts() {
         assert_eq!(names(&[CUT]), ["cut-here"]);
         assert_eq!(names(&["BUG: KASAN: slab-out-of-bounds in f+0x1/0x2"]), ["kasan"]);
+    }
+
+    #[test]
+    fn a_data_race_counts_if_a_module_or_rust_has_a_part_in_it() {
+        let report =
+            |frame| names(&["BUG: KCSAN: data-race in f / g", " f+0x1/0x2", frame, "===================="]);
+        assert_eq!(report(" g+0x1/0x2"), [""; 0]);
+        assert_eq!(report(" g+0x1/0x2 [simblk]"), ["kcsan"]);
+        assert_eq!(report(" _RNvC6simblk1g+0x1/0x2"), ["kcsan"]);
     }
 
     #[test]

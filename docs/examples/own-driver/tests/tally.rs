@@ -3,24 +3,15 @@
 //! here it is put into a copy.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use blockyard_lab::{Kernel, KernelSpec, Machine, Result, modules, workspace};
 
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tally.rs");
 
-/// A copy of the kernel side with one more driver: ours. Always in the same place, with the same times, so that a second
-/// build has nothing to do.
+/// A copy of the kernel side with one more driver: ours.
 fn kernel_side_with_tally() -> Result<PathBuf> {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernel-side-with-tally");
-    if copy.exists() {
-        std::fs::remove_dir_all(&copy).expect("the old copy goes");
-    }
-    let status = Command::new("cp").arg("-rLp").arg(workspace::kernel_side()?).arg(&copy).status();
-    assert!(status.expect("cp runs").success(), "cp failed");
-    let folder = copy.join("drivers/tally");
-    std::fs::create_dir(&folder).expect("a folder for the driver");
-    std::fs::copy(DRIVER, folder.join("tally.rs")).expect("the driver's copy");
+    workspace::kernel_side_with("tally", Path::new(DRIVER), &copy)?;
     Ok(copy)
 }
 
