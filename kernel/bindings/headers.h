@@ -11,6 +11,7 @@
 #include <linux/blkdev.h>
 #include <linux/device-mapper.h>
 #include <linux/fs_context.h>
+#include <linux/kcsan-checks.h>
 #include <linux/kprobes.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>

@@ -61,6 +61,7 @@
 
 pub(crate) mod bytes;
 mod copying;
+mod kcsan;
 pub mod overlay;
 mod page;
 mod store;

@@ -9,7 +9,7 @@
 
 use kernel::bindings;
 
-use super::copying;
+use super::{copying, kcsan};
 
 /// Copies.
 ///
@@ -19,7 +19,9 @@ use super::copying;
 #[inline(always)]
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: The function's contract.
-    unsafe { copying::copy(to, from, len) };
+    let copy = || unsafe { copying::copy(to, from, len) };
+    // SAFETY: As above.
+    unsafe { kcsan::shared(to, Some(from), len, copy) };
 }
 
 /// Zeroes.
@@ -30,5 +32,9 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
 #[inline(always)]
 pub(crate) unsafe fn zero(to: *mut u8, len: usize) {
     // SAFETY: The function's contract.
-    unsafe { bindings::memset(to.cast(), 0, len) };
+    let zero = || unsafe {
+        bindings::memset(to.cast(), 0, len);
+    };
+    // SAFETY: As above.
+    unsafe { kcsan::shared(to, None, len, zero) };
 }

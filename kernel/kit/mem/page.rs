@@ -8,7 +8,7 @@ use core::{mem::offset_of, ptr::NonNull};
 
 use kernel::bindings;
 
-use super::store::PAGE_SIZE;
+use super::{kcsan, store::PAGE_SIZE};
 
 /// How far an allocation may go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,15 @@ impl<const ORDER: u32> Pages<ORDER> {
         self.0
     }
 
+    /// Nobody else uses them, whatever KCSAN knows of that.
+    ///
+    /// Whoever publishes them says so before, and what frees them does by itself.
+    #[inline(always)]
+    pub(super) fn are_ours(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { kcsan::owned(self.0.as_ptr(), Self::SIZE) };
+    }
+
     /// Gives the ownership up.
     #[inline(always)]
     pub(super) fn into_raw(self) -> NonNull<u8> {
@@ -109,6 +118,7 @@ impl<const ORDER: u32> Pages<ORDER> {
 impl<const ORDER: u32> Drop for Pages<ORDER> {
     #[inline]
     fn drop(&mut self) {
+        self.are_ours();
         // SAFETY: By the type invariant.
         unsafe { bindings::free_pages(self.0.as_ptr() as usize, ORDER) };
     }
@@ -129,6 +139,14 @@ const RCU_HEAD: usize = offset_of!(bindings::page, __bindgen_anon_1);
 /// `head` must be the `rcu_head` of the first of some pages whose ownership was given to
 /// [`Pages::free_after_readers`], of the same order.
 unsafe extern "C" fn free_by_rcu<const ORDER: u32>(head: *mut bindings::callback_head) {
+    // SAFETY: By the function's contract this is within a `struct page`.
+    let page = unsafe { head.byte_sub(RCU_HEAD) }.cast();
+    #[cfg(CONFIG_KCSAN)]
+    // SAFETY: By the function's contract it is that of the first of these pages, in the direct map.
+    unsafe {
+        let start = kit_bindings::lowmem_page_address(page).cast();
+        kcsan::owned(start, Pages::<ORDER>::SIZE);
+    };
     // SAFETY: By the function's contract these pages are ours, and of this order.
-    unsafe { bindings::__free_pages(head.byte_sub(RCU_HEAD).cast(), ORDER) };
+    unsafe { bindings::__free_pages(page, ORDER) };
 }

@@ -89,6 +89,7 @@ impl PageSlot {
 
     /// Publishes a page, whose contents must be complete. Gives it back if there is one already.
     pub(super) fn put(&self, page: Page) -> Result<(), Page> {
+        page.are_ours();
         let raw = page.into_raw();
         // INVARIANT: From `into_raw()`; the ownership passes to the slot if it is put in.
         if self.0.put(raw) {
@@ -147,6 +148,7 @@ impl ChunkSlot {
     /// Publishes a run, whose contents must be complete. Gives it back if the chunk is no hole any
     /// more.
     pub(super) fn put_run(&self, run: Run) -> Result<(), Run> {
+        run.are_ours();
         let raw = run.into_raw();
         // INVARIANT: From `into_raw()`; the ownership passes to the slot if it is put in.
         if self.0.put(raw) {

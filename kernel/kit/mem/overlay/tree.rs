@@ -282,6 +282,7 @@ impl Tree {
         let full = pages + tables > means.cap;
         if !full {
             let new = prepare(&block);
+            block.are_ours();
             if entry.change(old, new) {
                 // INVARIANT: The entry owns the block.
                 let _ = block.into_raw();
