@@ -24,7 +24,7 @@ fn a_data_race_in_rust_fails_a_run_that_succeeded() {
         .check(
             "for writer in 1 2; do for n in $(seq 200); do
                  dd if=/dev/zero of=/dev/racy bs=1 count=50000 status=none
-                 dmesg | grep -q KCSAN && break
+                 dmesg | grep -q 'KCSAN: .*racy' && break
              done & done; wait",
         )
         .unwrap();

@@ -16,8 +16,10 @@ pub use crate::pool::Shape;
 /// Which kernel this run is about.
 pub fn spec() -> KernelSpec {
     let profile = match std::env::var("BLOCKYARD_PROFILE") {
-        Ok(name) => name.parse().unwrap_or_else(|e| panic!("BLOCKYARD_PROFILE: {}", explain(&e))),
-        Err(_) => Profile::default(),
+        Ok(name) if !name.is_empty() => {
+            name.parse().unwrap_or_else(|e| panic!("BLOCKYARD_PROFILE: {}", explain(&e)))
+        }
+        _ => Profile::default(),
     };
     let series = std::env::var("BLOCKYARD_SERIES").ok().filter(|series| !series.is_empty());
     KernelSpec { profile, series, ..KernelSpec::default() }

@@ -98,7 +98,7 @@ impl<'a> Cursor<'a> {
             };
             // SAFETY: The caller vouches for `to`, and the piece is no longer than what is left of
             // it.
-            unsafe { bytes::copy(to.add(done), piece.map().at(0), piece.len()) };
+            unsafe { bytes::copy_in(to.add(done), piece.map().at(0), piece.len()) };
             done += piece.len();
         }
         done
@@ -115,7 +115,7 @@ impl<'a> Cursor<'a> {
         while let Some(piece) = self.next_fillable(len - done)? {
             // SAFETY: The caller vouches for `from`, and the piece is no longer than what is left
             // of it; it may be changed.
-            unsafe { bytes::copy(piece.map().at(0), from.add(done), piece.len()) };
+            unsafe { bytes::copy_out(piece.map().at(0), from.add(done), piece.len()) };
             done += piece.len();
         }
         Ok(())
@@ -125,7 +125,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn zero(&mut self, mut len: usize) -> Result<(), NotFillable> {
         while let Some(piece) = self.next_fillable(len)? {
             // SAFETY: The piece is mapped, and may be changed.
-            unsafe { bytes::zero(piece.map().at(0), piece.len()) };
+            unsafe { bytes::zero_out(piece.map().at(0), piece.len()) };
             len -= piece.len();
         }
         Ok(())

@@ -11,20 +11,46 @@ use kernel::bindings;
 
 use super::{copying, kcsan};
 
-/// Copies.
+/// Copies into memory for data, from a bio.
 ///
 /// # Safety
 ///
 /// Both ranges must be valid for `len` bytes, and not overlap.
 #[inline(always)]
+pub(crate) unsafe fn copy_in(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: The function's contract.
+    let copy = || unsafe { copying::copy(to, from, len) };
+    // SAFETY: As above.
+    unsafe { kcsan::shared(Some(to), None, len, copy) };
+}
+
+/// Copies out of memory for data, to a bio.
+///
+/// # Safety
+///
+/// As for [`copy_in()`].
+#[inline(always)]
+pub(crate) unsafe fn copy_out(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: The function's contract.
+    let copy = || unsafe { copying::copy(to, from, len) };
+    // SAFETY: As above.
+    unsafe { kcsan::shared(None, Some(from), len, copy) };
+}
+
+/// Copies from memory for data to other such memory.
+///
+/// # Safety
+///
+/// As for [`copy_in()`].
+#[inline(always)]
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: The function's contract.
     let copy = || unsafe { copying::copy(to, from, len) };
     // SAFETY: As above.
-    unsafe { kcsan::shared(to, Some(from), len, copy) };
+    unsafe { kcsan::shared(Some(to), Some(from), len, copy) };
 }
 
-/// Zeroes.
+/// Zeroes memory for data.
 ///
 /// # Safety
 ///
@@ -32,9 +58,18 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
 #[inline(always)]
 pub(crate) unsafe fn zero(to: *mut u8, len: usize) {
     // SAFETY: The function's contract.
-    let zero = || unsafe {
-        bindings::memset(to.cast(), 0, len);
-    };
+    let zero = || unsafe { zero_out(to, len) };
     // SAFETY: As above.
-    unsafe { kcsan::shared(to, None, len, zero) };
+    unsafe { kcsan::shared(Some(to), None, len, zero) };
+}
+
+/// Zeroes memory of a bio.
+///
+/// # Safety
+///
+/// As for [`zero()`].
+#[inline(always)]
+pub(crate) unsafe fn zero_out(to: *mut u8, len: usize) {
+    // SAFETY: The function's contract.
+    unsafe { bindings::memset(to.cast(), 0, len) };
 }

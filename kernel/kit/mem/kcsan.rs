@@ -17,16 +17,16 @@
 
 use core::ffi::c_uint;
 
-/// Does what writes `len` bytes and reads as many of `from`, if there is such, all of which others
-/// may be writing meanwhile. KCSAN is told at its beginning and at its end, in case they are given
-/// away in between.
+/// Does what writes `len` bytes at `to`, or reads as many at `from`, or both, while others may be
+/// writing them. (What else it uses, as memory of a bio, is for its owners to tell of.) KCSAN is
+/// told at its beginning and at its end, in case they are given away in between.
 ///
 /// # Safety
 ///
 /// Both ranges must be valid for `len` bytes.
 #[inline(always)]
 pub(super) unsafe fn shared(
-    to: *mut u8,
+    to: Option<*mut u8>,
     from: Option<*const u8>,
     len: usize,
     access: impl FnOnce(),
@@ -36,9 +36,11 @@ pub(super) unsafe fn shared(
             // SAFETY: The function's contract.
             unsafe { check(from, len, kit_bindings::KCSAN_ACCESS_ATOMIC) };
         }
-        let write = kit_bindings::KCSAN_ACCESS_ATOMIC | kit_bindings::KCSAN_ACCESS_WRITE;
-        // SAFETY: The function's contract.
-        unsafe { check(to, len, write) };
+        if let Some(to) = to {
+            let write = kit_bindings::KCSAN_ACCESS_ATOMIC | kit_bindings::KCSAN_ACCESS_WRITE;
+            // SAFETY: The function's contract.
+            unsafe { check(to, len, write) };
+        }
     };
     tell();
     data_race(access);
@@ -84,7 +86,10 @@ fn data_race(access: impl FnOnce()) {
 /// # Safety
 ///
 /// The range must be valid: where KCSAN waits for others, it also looks whether the bytes change.
+// Part of its caller, and so down to who publishes: a store is held back no longer than until the
+// function that has made it returns.
 #[cfg(CONFIG_KCSAN)]
+#[inline(always)]
 unsafe fn check(mut start: *const u8, mut len: usize, kind: c_uint) {
     // Watchpoints are kept by page.
     const PAGE: usize = kernel::bindings::PAGE_SIZE;

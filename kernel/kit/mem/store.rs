@@ -18,7 +18,7 @@ use kernel::{
 };
 
 use super::{
-    bytes::{copy, zero},
+    bytes::{copy_in, copy_out, zero_out},
     copying,
     page::Wait,
     table::{Chunk, ChunkSlot, Leaf, LeafSlot, Page, PageSlot, Run, CHUNK_PAGES, LEAF_CHUNKS},
@@ -132,9 +132,9 @@ impl PageStore {
             match found {
                 // SAFETY: `find()` vouches for `from`, and both are valid for `n` bytes. They do
                 // not overlap, since no memory of the store is in a bio.
-                Some(from) => unsafe { copy(to.at(done), from.as_ptr(), n) },
+                Some(from) => unsafe { copy_out(to.at(done), from.as_ptr(), n) },
                 // SAFETY: The range is within the mapped segment.
-                None => unsafe { zero(to.at(done), n) },
+                None => unsafe { zero_out(to.at(done), n) },
             }
             done += n;
         }
@@ -194,7 +194,7 @@ impl PageStore {
             let (found, n) = self.find(at + done as u64, len - done, guard);
             let Some(to) = found else { break };
             // SAFETY: As in `read_into()`.
-            unsafe { copy(to.as_ptr(), memory.at(done), n) };
+            unsafe { copy_in(to.as_ptr(), memory.at(done), n) };
             done += n;
         }
         done

@@ -24,7 +24,7 @@ pub(super) fn lay_out(tree: &Path, source: &Path, ours: &Ours) -> Result<()> {
 
 fn lay_out_folder(tree: &Path, source: &Path, part: &Path, ours: &Ours) -> Result<()> {
     let (to, from) = (tree.join(part), source.join(part));
-    if to.is_symlink() {
+    if to.is_symlink() || to.is_file() {
         files::remove(&to)?;
     }
     files::create_dir(&to)?;
@@ -65,7 +65,7 @@ fn link(target: &Path, link: &Path) -> Result<()> {
 
 fn update(path: &Path, content: &[u8]) -> Result<()> {
     // What a link leads to is the source's.
-    if path.is_symlink() {
+    if path.is_symlink() || path.is_dir() {
         files::remove(path)?;
     }
     if std::fs::read(path).is_ok_and(|old| old == content) {
@@ -129,6 +129,11 @@ mod tests {
         assert_eq!(changed(kbuild), then);
         assert_eq!(files::read(&tree.join("drivers/b/kit.rs")).unwrap(), "new kit");
         assert!(!tree.join("drivers/b/old.rs").exists());
+        let folder = [("drivers/b/Kbuild", "ours"), ("drivers/b/kit.rs/new.rs", "a folder now")];
+        lay_out(&tree, source.path(), &ours(&folder)).unwrap();
+        assert_eq!(files::read(&tree.join("drivers/b/kit.rs/new.rs")).unwrap(), "a folder now");
+        lay_out(&tree, source.path(), &ours(&after)).unwrap();
+        assert_eq!(files::read(&tree.join("drivers/b/kit.rs")).unwrap(), "new kit");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub struct Rule {
     pub meaning: &'static str,
     pub(super) report: Report,
     pub(super) tells: Tells,
-    /// Whether it counts only if a module, or Rust code in the image, is part of it: said of checks that find what the kernel's own
+    /// Whether it counts only if its report has a function of a module, or of Rust code in the image: for checks that find what the kernel's own
     /// developers have left in its C.
     pub(super) of_drivers: bool,
 }
