@@ -49,7 +49,7 @@ pub enum Profile {
     /// Every check that the kernel can make of itself: KASAN, lockdep, kmemleak and more. Built with clang, without
     /// which KASAN and Rust do not go together.
     Debug,
-    /// KCSAN, which finds data races, in the kernel's C and in our Rust (see [`instrumented`]).
+    /// KCSAN, which finds data races, in the kernel's C and in our Rust, which the kernel's own build leaves out.
     Kcsan,
 }
 
