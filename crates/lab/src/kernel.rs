@@ -261,6 +261,8 @@ struct Plan {
     source: Source,
     fragments: Vec<Fragment>,
     builtin: Option<Builtin>,
+    /// A file of the source, and what is to be in it instead.
+    target: Option<(&'static str, String)>,
     /// What `make` runs in: the source, or a tree with something of ours in it.
     tree: PathBuf,
     entry: Entry,
@@ -299,14 +301,15 @@ impl Plan {
         // Nothing is added for a kernel without any, whose key is older than this.
         let key = drivers.iter().fold(key, |key, driver| key.with("built in", driver));
         // One that we learn to change later is another kernel then.
-        let blind = spec.profile == Profile::Kcsan && instrumented::target(&source.dir)?.is_none();
-        let key = if blind { key.with("rust", "not looked at") } else { key };
+        let kcsan = spec.profile == Profile::Kcsan;
+        let target = if kcsan { instrumented::target(&source.dir)? } else { None };
+        let key = if kcsan && target.is_none() { key.with("rust", "not looked at") } else { key };
         let entry = cache.entry(KERNELS, &key)?;
         let llvm = llvm.map(|l| l.make_value);
         let profile = spec.profile;
-        let differs = builtin.is_some() || profile == Profile::Kcsan;
+        let differs = builtin.is_some() || target.is_some();
         let tree = if differs { entry.path().join(TREE) } else { source.dir.clone() };
-        Ok(Self { what, recipe, profile, toolchain, llvm, source, fragments, builtin, tree, entry })
+        Ok(Self { what, recipe, profile, toolchain, llvm, source, fragments, builtin, target, tree, entry })
     }
 
     /// The same for who only looks at the options: what is ours in the tree, as drivers that are built in, is none.
@@ -324,10 +327,7 @@ impl Plan {
         if let Some(builtin) = &self.builtin {
             builtin.add_to(&mut ours, &self.source.dir)?;
         }
-        if self.profile == Profile::Kcsan {
-            let target = instrumented::target(&self.source.dir)?;
-            ours.extend(target.map(|(path, content)| (path.into(), content.into_bytes())));
-        }
+        ours.extend(self.target.iter().map(|(path, content)| (path.into(), content.clone().into_bytes())));
         tree::lay_out(&self.tree, &self.source.dir, &ours)
     }
 

@@ -58,7 +58,9 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
 #[inline(always)]
 pub(crate) unsafe fn zero(to: *mut u8, len: usize) {
     // SAFETY: The function's contract.
-    let zero = || unsafe { zero_out(to, len) };
+    let zero = || unsafe {
+        bindings::memset(to.cast(), 0, len);
+    };
     // SAFETY: As above.
     unsafe { kcsan::shared(Some(to), None, len, zero) };
 }
@@ -71,5 +73,9 @@ pub(crate) unsafe fn zero(to: *mut u8, len: usize) {
 #[inline(always)]
 pub(crate) unsafe fn zero_out(to: *mut u8, len: usize) {
     // SAFETY: The function's contract.
-    unsafe { bindings::memset(to.cast(), 0, len) };
+    let zero = || unsafe {
+        bindings::memset(to.cast(), 0, len);
+    };
+    // SAFETY: As above.
+    unsafe { kcsan::shared(None, None, len, zero) };
 }
