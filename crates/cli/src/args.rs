@@ -332,7 +332,7 @@ pub struct Bench {
     /// Few workloads, each against one peer: under a minute for one subject
     #[arg(long)]
     pub quick: bool,
-    /// What to go by; both when it is left out
+    /// What to go by; when it is left out both, or instructions alone with --check or --accept
     #[arg(long, value_enum)]
     pub clock: Option<Clock>,
     /// Measure nothing: take reports that --json has written, of parts of one and the same, as one (may be repeated)
@@ -344,7 +344,8 @@ pub struct Bench {
     /// Write the report to this file as a page for a browser, which needs no network
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Compare the instruction counts with benches/baseline.json; exit code 1 if one is more than 3% worse
+    /// Compare the instruction counts with benches/baseline.json; exit code 1 if one is more than 3%
+    /// worse in every round
     #[arg(long)]
     pub check: bool,
     /// Write the instruction counts to benches/baseline.json
