@@ -75,6 +75,7 @@ pub(super) fn configure(plan: &Plan, objects: &Path) -> Result<()> {
     files::write(&fragment, config::merged(&plan.fragments))?;
     make(plan, objects)?
         .env("KCONFIG_ALLCONFIG", &fragment)
+        .arg(format!("-j{}", jobs()))
         .arg("allnoconfig")
         .run()
         .context(Kind::Config, || "the kernel's configuration could not be made")?;
