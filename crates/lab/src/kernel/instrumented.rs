@@ -28,3 +28,28 @@ pub(super) fn target(source: &Path) -> Result<Option<(&'static str, String)>> {
     progress::note(format!("{SCRIPT} is not as expected: KCSAN will see no race in Rust, only in C"));
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(script: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        files::create_dir(&dir.path().join("scripts")).unwrap();
+        files::write(&dir.path().join(SCRIPT), script).unwrap();
+        dir
+    }
+
+    #[test]
+    fn the_target_gets_one_more_sanitizer() {
+        let before = r#"ts.push("supported-sanitizers", ["kcfi", "kernel-address"]);"#;
+        let (path, script) = target(source(before).path()).unwrap().unwrap();
+        assert_eq!(path, SCRIPT);
+        assert_eq!(script, r#"ts.push("supported-sanitizers", ["kcfi", "kernel-address", "thread"]);"#);
+    }
+
+    #[test]
+    fn a_script_that_is_not_known_is_left_as_it_is() {
+        assert!(target(source(r#"["kcfi", "thread"]"#).path()).unwrap().is_none());
+    }
+}
