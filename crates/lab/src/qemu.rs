@@ -103,11 +103,12 @@ impl Drive {
         })
     }
 
-    /// QMP's and `-device`'s description of the disk.
+    /// QMP's and `-device`'s description of the disk. What the host cannot do is an error of the guest's I/O: QEMU's own
+    /// choice is to stop the machine when the host's disk is full, and to wait for somebody who makes room.
     pub fn device(&self) -> serde_json::Value {
         serde_json::json!({
             "driver": "virtio-blk-pci", "id": format!("dev-{}", self.id), "drive": self.id,
-            "serial": self.serial, "bus": port_name(self.port),
+            "serial": self.serial, "bus": port_name(self.port), "werror": "report", "rerror": "report",
         })
     }
 }
@@ -358,5 +359,6 @@ mod tests {
             "{line}"
         );
         assert!(line.contains("\"serial\":\"data\"") && line.contains("\"bus\":\"port0\""), "{line}");
+        assert!(line.contains("\"werror\":\"report\"") && line.contains("\"rerror\":\"report\""), "{line}");
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A conversation with the agent: the greeting, the thread that reads the port, and waiting for answers.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long after its first silence the agent is asked for a sign of life.
 const ASK: Duration = Duration::from_secs(5);
+/// How long after Ctrl-C a guest may take no bytes before what is being sent to it is given up.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// A conversation with the agent of one guest.
 #[derive(Debug)]
@@ -38,22 +40,78 @@ pub struct Session {
     vitals: Vitals,
 }
 
-/// When the agent last said something: milliseconds since the conversation began.
+/// When the agent last said something, and was last asked to: milliseconds since the conversation began.
 #[derive(Debug)]
 struct Heard {
     began: Instant,
     at: AtomicU64,
+    asked: AtomicU64,
 }
 
 impl Heard {
+    fn new() -> Self {
+        Self { began: Instant::now(), at: AtomicU64::new(0), asked: AtomicU64::new(0) }
+    }
+
     fn silence(&self) -> Duration {
-        let at = Duration::from_millis(self.at.load(Ordering::Relaxed));
-        self.began.elapsed().saturating_sub(at)
+        self.since(&self.at)
     }
 
     fn now(&self) {
-        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.at.store(millis, Ordering::Relaxed);
+        self.at.store(self.millis(), Ordering::Relaxed);
+    }
+
+    /// Whether to ask for a sign of life now: once in [`ASK`], as whoever hangs takes nothing from the port, and a few
+    /// hundred questions fill it.
+    fn asks(&self) -> bool {
+        let due = self.silence() > ASK && self.since(&self.asked) > ASK;
+        if due {
+            self.asked.store(self.millis(), Ordering::Relaxed);
+        }
+        due
+    }
+
+    fn since(&self, moment: &AtomicU64) -> Duration {
+        self.began.elapsed().saturating_sub(Duration::from_millis(moment.load(Ordering::Relaxed)))
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The port, to write to. What is written waits until the guest takes something, and a guest that hangs never does.
+struct Outgoing {
+    /// Its writes return after a [`TICK`].
+    socket: UnixStream,
+    patience: Duration,
+}
+
+impl Outgoing {
+    fn new(socket: UnixStream, patience: Duration) -> io::Result<Self> {
+        socket.set_write_timeout(Some(TICK))?;
+        Ok(Self { socket, patience })
+    }
+}
+
+impl Write for Outgoing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let began = Instant::now();
+        loop {
+            match self.socket.write(bytes) {
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    let patience = if interrupt::pending() { PARTING } else { self.patience };
+                    if began.elapsed() >= patience {
+                        return Err(io::Error::new(ErrorKind::TimedOut, "the guest takes nothing"));
+                    }
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
     }
 }
 
@@ -64,8 +122,8 @@ impl Session {
         let what = || format!("cannot use the socket {}", socket.display());
         let reader = stream.try_clone().context(Kind::Lab, what)?;
         let writer = stream.try_clone().context(Kind::Lab, what)?;
-        let link = Link::new(writer);
-        let heard = Arc::new(Heard { began: Instant::now(), at: AtomicU64::new(0) });
+        let link = Link::new(Outgoing::new(writer, engine.scale(SILENCE)).context(Kind::Lab, what)?);
+        let heard = Arc::new(Heard::new());
         let (welcomed, welcome) = mpsc::sync_channel(1);
         let nonce = greeting_nonce();
         let port = Port { link: Arc::downgrade(&link), heard: heard.clone(), welcomed, nonce };
@@ -81,7 +139,7 @@ impl Session {
 
     fn greet(&self, nonce: u64) -> Result<()> {
         let sent = self.link.send_raw(&decode::padding()).and_then(|()| self.link.send(&Frame::hello(nonce)));
-        sent.map_err(|_| self.vitals.autopsy())
+        sent.map_err(|_| self.lost())
     }
 
     fn await_welcome(&self, welcome: &mpsc::Receiver<u16>, deadline: Instant) -> Result<()> {
@@ -142,7 +200,7 @@ impl Session {
                     return Ok(None);
                 }
                 Event::Nothing => self.watch()?,
-                Event::Lost(_) => return Err(self.vitals.autopsy()),
+                Event::Lost(_) => return Err(self.lost()),
                 event => return Ok(Some(event)),
             }
         }
@@ -157,7 +215,7 @@ impl Session {
             match stream.write_some(Channel::In, left, Some(Instant::now() + TICK)) {
                 Ok(0) => self.watch()?,
                 Ok(n) => left = &left[n..],
-                Err(Closed::Lost(_)) => return Err(self.vitals.autopsy()),
+                Err(Closed::Lost(_)) => return Err(self.lost()),
                 Err(_) => return Ok(false),
             }
         }
@@ -167,21 +225,36 @@ impl Session {
     /// Looks after a machine that says nothing: dead, hung, or just busy.
     fn watch(&self) -> Result<()> {
         self.vitals.check()?;
-        let silence = self.heard.silence();
-        if silence > self.engine.scale(SILENCE) {
-            let message = format!("the guest has not given a sign of life for {} s", silence.as_secs());
-            return Err(self.vitals.silent(&message));
+        if let Some(hung) = self.hung() {
+            return Err(hung);
         }
-        if silence > ASK {
+        if self.heard.asks() {
             // A failed send has ended the link, which the next event tells.
             drop(self.link.send(&Frame::Ping));
         }
         Ok(())
     }
 
+    /// An error if the guest has been silent for too long.
+    fn hung(&self) -> Option<Error> {
+        let silence = self.heard.silence();
+        (silence >= self.engine.scale(SILENCE)).then(|| {
+            let message = format!("the guest has not given a sign of life for {} s", silence.as_secs());
+            self.vitals.silent(&message)
+        })
+    }
+
+    /// Why the link has ended: Ctrl-C while a write waited, a guest that hangs, or a machine that is gone.
+    fn lost(&self) -> Error {
+        match interrupt::check() {
+            Err(interrupted) => interrupted,
+            Ok(()) => self.hung().unwrap_or_else(|| self.vitals.autopsy()),
+        }
+    }
+
     pub(super) fn closed(&self, closed: Closed) -> Error {
         match closed {
-            Closed::Lost(_) => self.vitals.autopsy(),
+            Closed::Lost(_) => self.lost(),
             other => Error::new(Kind::Guest, other.to_string()),
         }
     }
@@ -292,5 +365,29 @@ impl Port {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_nobody_takes_ends_when_patience_does() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut out = Outgoing::new(ours, 3 * TICK).unwrap();
+        let error = out.write_all(&vec![0; 64 << 20]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        drop(theirs);
+        assert_eq!(out.write_all(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_silent_agent_is_asked_once_in_a_while() {
+        let heard = Heard { began: Instant::now() - 3 * ASK, ..Heard::new() };
+        assert!(heard.asks());
+        assert!(!heard.asks());
+        heard.now();
+        assert!(!heard.asks());
     }
 }
