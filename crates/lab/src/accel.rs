@@ -2,15 +2,19 @@
 //! How the guest's processor is run: by KVM where that works, else by emulation (TCG).
 //!
 //! A `/dev/kvm` that exists proves nothing: in a container or a nested machine it may refuse to open, or accept
-//! a guest and never run it. So KVM is probed by running a guest: a boot sector of a few bytes that ends QEMU
-//! through its debug-exit device, with a deadline. The answer is remembered for this QEMU, this boot of the
-//! host and this user; without KVM, one line on stderr says so, because a figure taken under emulation is
-//! another figure.
+//! a guest and never run it, or run firmware and no kernel: a KVM without the processor's help takes guests that were
+//! written for it, and emulates others until an instruction comes that it cannot. So KVM is probed by running a guest:
+//! a boot sector that enters protected mode, takes a breakpoint there (as Linux does while it boots, and as emulation in
+//! KVM does not: `emulate_int()` in arch/x86/kvm/emulate.c), and from there ends QEMU through its debug-exit
+//! device, with a deadline. The answer is remembered for this QEMU, this boot of the
+//! host and this user, and for an hour, as what was in the way may be gone by then (a module's parameter, a load that
+//! made the deadline pass); whether `/dev/kvm` can be opened is asked each time. Without KVM, one line on stderr
+//! says so, because a figure taken under emulation is another figure.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Once;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +103,10 @@ impl fmt::Display for Engine {
 
 /// How long the probe's guest may take; it needs about 0.2 s.
 const DEADLINE: Duration = Duration::from_secs(4);
+/// How long the probe's answer is taken for true.
+const VALID: Duration = Duration::from_secs(3600);
+/// The kind of the cache's entries.
+const PROBES: &str = "accel";
 /// QEMU's exit status after `out 0xf4, 0x2a`: twice the value plus one.
 const ALIVE: i32 = 0x2a * 2 + 1;
 
@@ -133,19 +141,27 @@ pub fn choose(wanted: Accel, qemu: &Qemu) -> Result<Engine> {
     }
 }
 
-/// The probe's answer for this QEMU, this /dev/kvm and this boot of the host, asked once.
+/// The probe's answer for this QEMU, this /dev/kvm and this boot of the host, asked once in [`VALID`].
 fn remembered(qemu: &Qemu) -> Result<Probe> {
     let Ok(device) = std::fs::metadata("/dev/kvm") else {
         return Ok(Probe::Fails("this machine has no /dev/kvm".into()));
     };
+    if let Err(e) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        return Ok(Probe::Fails(format!("/dev/kvm cannot be opened ({e})")));
+    }
     let cache = Cache::open()?;
-    let key = Key::new("kvm")
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let of_this_qemu = Key::new("kvm").with("qemu", qemu.program().as_os_str().as_encoded_bytes()).name();
+    let key = Key::new(&of_this_qemu)
         .with("boot", files::read(Path::new("/proc/sys/kernel/random/boot_id"))?)
+        .with("guest", boot_sector())
         .with("device", format!("{device:?}"))
+        .with("time", (since_epoch.as_secs() / VALID.as_secs()).to_string())
         .with("user", rustix::process::geteuid().as_raw().to_string())
-        .with("qemu", qemu.program().as_os_str().as_encoded_bytes())
         .with("qemu file", format!("{:?}", std::fs::metadata(qemu.program()).ok()));
-    let lease = cache.entry("accel", &key)?.get_or_make("the probe of KVM", |dir| {
+    let lease = cache.entry(PROBES, &key)?.get_or_make("the probe of KVM", |dir| {
+        // Older answers, of which nobody asks any more.
+        cache.clean_of(PROBES, &of_this_qemu)?;
         let text = serde_json::to_string(&probe(qemu, dir)?)
             .context(Kind::Lab, || "cannot write the probe's answer")?;
         files::write(&dir.join("probe.json"), text)
@@ -155,9 +171,6 @@ fn remembered(qemu: &Qemu) -> Result<Probe> {
 }
 
 fn probe(qemu: &Qemu, dir: &Path) -> Result<Probe> {
-    if let Err(e) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        return Ok(Probe::Fails(format!("/dev/kvm cannot be opened ({e})")));
-    }
     let sector = dir.join("boot.img");
     files::write(&sector, boot_sector())?;
     let result = qemu
@@ -184,7 +197,7 @@ fn probe(qemu: &Qemu, dir: &Path) -> Result<Probe> {
             Ok(Probe::Fails(format!("a guest under KVM did not run ({})", last_line(&output.stderr))))
         }
         Err(e) if e.kind() == Kind::Timeout => Ok(Probe::Fails(format!(
-            "a guest under KVM did not run a few instructions in {} s",
+            "a guest under KVM did not get into protected mode and take a breakpoint within {} s",
             DEADLINE.as_secs()
         ))),
         Err(e) => Err(e),
@@ -196,12 +209,54 @@ fn last_line(stderr: &[u8]) -> String {
     text.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("QEMU said nothing").trim().to_owned()
 }
 
-/// A floppy's first sector: `mov al, 0x2a; out 0xf4, al; hlt` and a jump back to the hlt.
+/// Where the firmware puts a boot sector.
+const SECTOR_AT: u16 = 0x7c00;
+/// Where in the sector its parts are: code for 16 and for 32 bits, the handler of breakpoints, and the tables with what
+/// tells the processor of them.
+const PROTECTED: u16 = 0x20;
+const HANDLER: u16 = 0x38;
+const GDT: u16 = 0x40;
+const GDTR: u16 = 0x58;
+const IDT: u16 = 0x60;
+const IDTR: u16 = 0x80;
+
+/// A floppy whose first sector does what the module's paragraph tells of.
 fn boot_sector() -> Vec<u8> {
-    let mut sector = vec![0; 1440 << 10];
-    sector[..7].copy_from_slice(&[0xb0, 0x2a, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd]);
-    sector[510..512].copy_from_slice(&[0x55, 0xaa]);
-    sector
+    let address = |offset: u16| (SECTOR_AT + offset).to_le_bytes();
+    let [gdtr, idtr, protected, handler] = [GDTR, IDTR, PROTECTED, HANDLER].map(address);
+    let table = |offset: u16, limit: u8| [limit, 0, address(offset)[0], address(offset)[1], 0, 0];
+    let mut image = vec![0; 1440 << 10];
+    let mut put = |offset: u16, bytes: &[u8]| {
+        let offset = usize::from(offset);
+        image[offset..offset + bytes.len()].copy_from_slice(bytes);
+    };
+    let real_mode = [
+        &[0xfa][..],                                       // cli
+        &[0x31, 0xc0, 0x8e, 0xd8],                         // xor ax, ax; mov ds, ax
+        &[0x0f, 0x01, 0x16, gdtr[0], gdtr[1]],             // lgdt [gdtr]
+        &[0x0f, 0x01, 0x1e, idtr[0], idtr[1]],             // lidt [idtr]
+        &[0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0], // mov eax, cr0; or al, 1; mov cr0, eax
+        &[0xea, protected[0], protected[1], 0x08, 0x00],   // jmp 0x08:protected
+    ];
+    put(0, &real_mode.concat());
+    let protected_mode = [
+        &[0x66, 0xb8, 0x10, 0x00, 0x8e, 0xd8, 0x8e, 0xd0][..], // mov ax, 0x10; mov ds, ax; mov ss, ax
+        &[0xbc, 0x00, 0x7c, 0x00, 0x00],                       // mov esp, 0x7c00
+        &[0xcc],                                               // int3
+        &[0xf4, 0xeb, 0xfd],                                   // hlt, for ever
+    ];
+    put(PROTECTED, &protected_mode.concat());
+    // mov al, 0x2a; out 0xf4, al; hlt, for ever
+    put(HANDLER, &[0xb0, 0x2a, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd]);
+    // After the null descriptor: code and data, 32 bits, all of memory.
+    put(GDT + 8, &[0xff, 0xff, 0, 0, 0, 0x9a, 0xcf, 0]);
+    put(GDT + 16, &[0xff, 0xff, 0, 0, 0, 0x92, 0xcf, 0]);
+    put(GDTR, &table(GDT, 3 * 8 - 1));
+    // Vector 3: an interrupt gate to the handler.
+    put(IDT + 3 * 8, &[handler[0], handler[1], 0x08, 0, 0, 0x8e, 0, 0]);
+    put(IDTR, &table(IDT, 4 * 8 - 1));
+    put(510, &[0x55, 0xaa]);
+    image
 }
 
 #[cfg(test)]

@@ -33,15 +33,24 @@ pub struct Usage {
 impl Cache {
     /// Removes every entry of this kind that nobody uses.
     pub fn clean(&self, kind: &str) -> Result<Cleaned> {
+        self.clean_those(kind, |_| true)
+    }
+
+    /// As [`clean`](Self::clean), of those whose [`Key`](super::Key) has this label.
+    pub fn clean_of(&self, kind: &str, label: &str) -> Result<Cleaned> {
+        self.clean_those(kind, |name| name.rsplit_once('-').is_some_and(|(of, _hash)| of == label))
+    }
+
+    fn clean_those(&self, kind: &str, one_of_them: impl Fn(&str) -> bool) -> Result<Cleaned> {
         let dir = self.root().join(kind);
         let mut cleaned = Cleaned::default();
         if !dir.exists() {
             return Ok(cleaned);
         }
-        for name in names(&dir)? {
+        for name in names(&dir)?.into_iter().filter(|name| one_of_them(name)) {
             clean_one(&dir, &name, &mut cleaned)?;
         }
-        for (path, name) in staging_in(&dir)? {
+        for (path, name) in staging_in(&dir)?.into_iter().filter(|(_, name)| one_of_them(name)) {
             if let Some(_lock) = Lock::try_take(&Entry::new(dir.clone(), name).beside(LOCK), Hold::Alone)? {
                 cleaned.bytes += size(&path)?;
                 remove(&path)?;

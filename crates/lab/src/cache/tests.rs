@@ -220,3 +220,20 @@ fn every_file_of_a_tree_counts_and_one_changed_byte_is_another_key() {
     std::fs::rename(root.join("crates/abi/src/lib.rs"), root.join("crates/abi/src/main.rs")).unwrap();
     assert_ne!(changed, key());
 }
+
+#[test]
+fn only_what_has_the_label_and_no_user_is_cleaned() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::at(dir.path()).unwrap();
+    let make = |label: &str, version: &str| {
+        let entry = cache.entry("programs", &Key::new(label).with("version", version)).unwrap();
+        entry.get_or_make("programs", |dir| fill(dir, version)).unwrap()
+    };
+    let (used, _other) = (make("guest", "1"), make("guest-tools", "1").to_path_buf());
+    drop(make("guest", "2"));
+    let cleaned = cache.clean_of("programs", "guest").unwrap();
+    let name = |version: &str| Key::new("guest").with("version", version).name();
+    assert_eq!((cleaned.removed, cleaned.in_use), (vec![name("2")], vec![name("1")]));
+    assert!(used.is_dir());
+    assert_eq!(cache.clean("programs").unwrap().removed.len(), 1);
+}
