@@ -101,9 +101,9 @@ pub enum Kernel {
     Config(KernelChoice),
     /// Change the configuration in the kernel's menu, and print the difference as a fragment
     Menuconfig(KernelChoice),
-    /// Remove built kernels, their sources and modules from the cache, unless something uses them
+    /// Remove built kernels and the modules for them from the cache, unless something uses them
     Clean {
-        /// Everything else in the cache too: tools, packages, root file systems
+        /// Everything else in the cache too: sources, tools, packages, root file systems, programs
         #[arg(long)]
         all: bool,
     },

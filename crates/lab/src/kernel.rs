@@ -216,15 +216,16 @@ pub fn config(spec: &KernelSpec) -> Result<String> {
     files::read(&scratch.path().join(".config"))
 }
 
-/// Removes every built kernel, and what was built against it, that nobody uses; with `all`, also the sources and
-/// tools that a build would fetch again.
+/// Removes every built kernel, and what was built against it, that nobody uses; with `all`, everything else in the cache
+/// too.
 pub fn clean(all: bool) -> Result<Cleaned> {
     let cache = Cache::open()?;
-    let built = [KERNELS, crate::modules::KIND, crate::modules::FILES];
-    let fetched = [source::KIND, toolchain::RUST_SRC, toolchain::TOOLS];
+    let built = [KERNELS, crate::modules::KIND, crate::modules::FILES].map(str::to_owned);
+    let kinds =
+        if all { cache.usage()?.into_iter().map(|usage| usage.kind).collect() } else { built.to_vec() };
     let mut sum = Cleaned::default();
-    for kind in built.iter().chain(if all { &fetched[..] } else { &[] }) {
-        let one = cache.clean(kind)?;
+    for kind in kinds {
+        let one = cache.clean(&kind)?;
         sum.bytes += one.bytes;
         sum.removed.extend(one.removed);
         sum.in_use.extend(one.in_use);

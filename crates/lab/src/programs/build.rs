@@ -12,6 +12,9 @@ use crate::progress::Job;
 use crate::toolchain::{Rustc, TARGET};
 use crate::workspace;
 
+/// The kind of the cache's entries.
+const KIND: &str = "programs";
+
 /// Programs that are built together.
 pub(super) struct Set {
     /// Names it in the cache.
@@ -39,7 +42,11 @@ impl Set {
         for source in self.sources {
             key = key.with("source", source).with_tree(&root.join(source))?;
         }
-        cache.entry("programs", &key)?.get_or_make(self.what, |dir| self.build(&cache, &root, dir))
+        cache.entry(KIND, &key)?.get_or_make(self.what, |dir| {
+            // What nobody holds any more; a build is when such programs come to be.
+            cache.clean_of(KIND, self.label)?;
+            self.build(&cache, &root, dir)
+        })
     }
 
     fn build(&self, cache: &Cache, root: &Path, dir: &Path) -> Result<()> {
