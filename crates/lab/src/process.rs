@@ -16,6 +16,7 @@ mod spawner;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -125,7 +126,9 @@ impl<'a> Command<'a> {
         Ok(self)
     }
 
-    /// Lets the child use the terminal (`menuconfig`): our streams, our process group.
+    /// Lets the child use the terminal (`menuconfig`): our streams, and our process group, so that Ctrl-C reaches it.
+    /// Where standard input is no terminal it has a group of its own, as all others do: a signal then comes to us
+    /// alone (from a supervisor), and what the child has started must end with it.
     #[must_use]
     pub fn foreground(mut self) -> Self {
         self.foreground = true;
@@ -200,9 +203,9 @@ impl<'a> Command<'a> {
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
-        let child =
-            spawner::spawn(command, self.death_signal, !self.foreground).map_err(|e| self.not_started(e))?;
-        Child::new(child, self.name(), self.grace, !self.foreground)
+        let own_group = !(self.foreground && std::io::stdin().is_terminal());
+        let child = spawner::spawn(command, self.death_signal, own_group).map_err(|e| self.not_started(e))?;
+        Child::new(child, self.name(), self.grace, own_group)
     }
 
     /// The program and its arguments, as one line for a message.
