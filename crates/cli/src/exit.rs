@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use blockyard_lab::{Error, Kind, interrupt};
 
+/// What was asked for was tried, and did not hold.
+pub const FAILED: u8 = 1;
 /// The machine died while it was being used. Not 125: `git bisect run` reads 125 as "cannot be tested", and
 /// a kernel that dies has been tested.
 pub const MACHINE_DIED: u8 = 123;
@@ -26,7 +28,7 @@ pub fn code(error: &Error) -> u8 {
         Kind::Timeout => TIMEOUT,
         Kind::Interrupted => 128 + interrupt::signal().and_then(|s| u8::try_from(s).ok()).unwrap_or(2),
         Kind::Need | Kind::Network | Kind::NoSpace | Kind::Lab => LAB,
-        _ => 1,
+        _ => FAILED,
     }
 }
 

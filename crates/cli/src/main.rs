@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod exit;
+mod output;
 mod tour;
 
 use std::io::IsTerminal;
@@ -19,10 +20,10 @@ use args::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
-    match interrupt::arm().and_then(|()| dispatch(cli.command)) {
+    output::guarded(|| match interrupt::arm().and_then(|()| dispatch(cli.command)) {
         Ok(code) => code,
         Err(error) => exit::report(&error),
-    }
+    })
 }
 
 fn dispatch(command: Command) -> Result<ExitCode> {

@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{guest_folders, run, survivors};
+use common::{guest_folders, run, survivors, unshared};
 
 /// The command with a runtime folder of this test's own, so that what it leaves can be counted.
 fn blockyard(runtime: &Path) -> Command {
@@ -153,6 +153,20 @@ fn ctrl_c_during_the_boot_leaves_nothing() {
     signal(child.id(), "INT");
     let code = child.wait().unwrap().code();
     assert_eq!(code, Some(130));
+    nothing_left(runtime.path());
+}
+
+#[test]
+fn ctrl_c_during_the_tour_ends_it_with_a_summary_and_its_own_exit_code() {
+    let runtime = folder();
+    let (child, mut stdout) = start(blockyard(runtime.path()).arg("run"), "insmod:");
+    signal(child.id(), "INT");
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{rest}");
+    assert!(rest.contains("Summary") && rest.contains("not run"), "{rest}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("error: interrupted"));
     nothing_left(runtime.path());
 }
 
@@ -305,4 +319,14 @@ fn the_tour_holds_and_its_json_says_so() {
         steps.iter().find(|step| step["name"] == "fio").map(|step| step["figures"].as_array().map(Vec::len));
     assert_eq!(figures, Some(Some(3)));
     nothing_left(runtime.path());
+}
+
+#[test]
+fn a_disk_for_which_the_host_has_no_room_fails_the_guests_write_and_does_not_stop_the_guest() {
+    let line = "dir=$XDG_RUNTIME_DIR/small && mkdir $dir && mount -t tmpfs -o size=40m,mode=700 small $dir && \
+                XDG_RUNTIME_DIR=$dir exec \"$BLOCKYARD\" exec --disk 200M -- \
+                dd if=/dev/zero of=/dev/vda bs=1M count=100 oflag=direct";
+    let Some(ran) = unshared(&["--mount"], line) else { return };
+    assert_eq!(ran.code, 1, "{ran}");
+    ran.says("error writing '/dev/vda': Input/output error");
 }

@@ -158,3 +158,15 @@ fn a_rustc_without_its_source_is_answered_with_what_to_do() {
     assert_eq!(ran.code, 125, "{ran}");
     ran.says("rust-src");
 }
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_no_panic() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ran = run(blockyard().args(["ps", "--json"]).stdout(full));
+    assert_eq!(ran.code, 125, "{ran}");
+    ran.says("standard output cannot be written to: No space left on device");
+    let (read, write) = std::io::pipe().unwrap();
+    drop(read);
+    let ran = run(blockyard().args(["ps", "--json"]).stdout(write));
+    assert_eq!((ran.code, ran.stderr.as_str()), (141, ""), "{ran}");
+}

@@ -8,8 +8,8 @@ use blockyard_book::SPARE;
 use blockyard_lab::{Device, Disk, Kernel, Machine, Result, modules};
 
 use super::machine::{accel, spec};
-use crate::args;
 use crate::tour::{self, Report, StepReport};
+use crate::{args, exit};
 
 /// Builds, boots, takes the tour, prints the summary; exit code 0 only if every step held.
 pub fn run(args: &args::Run) -> Result<ExitCode> {
@@ -41,5 +41,12 @@ pub fn run(args: &args::Run) -> Result<ExitCode> {
     if let Some(path) = &args.json {
         tour::write_json(&report, path)?;
     }
-    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if report.passed() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    match report.into_cause() {
+        // Not a step that did not hold: Ctrl-C, a machine that died, a lab that could not do its part.
+        Some(error) if exit::code(&error) != exit::FAILED => Err(error),
+        _ => Ok(ExitCode::from(exit::FAILED)),
+    }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use blockyard_lab::Result;
+use blockyard_lab::{Error, Result};
 use serde::Serialize;
 
 use super::fio::Comparison;
@@ -50,6 +50,9 @@ pub struct StepReport {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The same with its kind and its causes, for whoever ends the command.
+    #[serde(skip)]
+    pub cause: Option<Error>,
     /// What was typed, and what came back.
     pub commands: Vec<Typed>,
     /// Measured side by side, where the step measures.
@@ -79,6 +82,11 @@ impl Report {
         !self.steps.is_empty() && self.steps.iter().all(|step| step.outcome == Outcome::Passed)
     }
 
+    /// Why the first step failed that did.
+    pub fn into_cause(self) -> Option<Error> {
+        self.steps.into_iter().find_map(|step| step.cause)
+    }
+
     /// Prints each step with its outcome and time, then the sum of it.
     pub fn print(&self) {
         anstream::println!("\nSummary");
@@ -100,26 +108,35 @@ impl Report {
 impl StepReport {
     /// A step that ran.
     pub fn of(name: &str, took: Duration, result: Result<()>, commands: Vec<Typed>) -> Self {
-        let error = result.err().map(|e| {
+        let cause = result.err();
+        let error = cause.as_ref().map(|e| {
             anstream::println!("      {FAILED}failed{FAILED:#}: {e}");
             e.to_string()
         });
         let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Passed };
         let seconds = took.as_secs_f64();
-        Self { name: name.into(), outcome, seconds, error, commands, figures: Vec::new() }
+        Self { name: name.into(), outcome, seconds, error, cause, commands, figures: Vec::new() }
     }
 
     /// A step that an earlier failure kept from running.
     pub fn not_run(name: &str) -> Self {
         let (outcome, seconds) = (Outcome::NotRun, 0.0);
-        Self { name: name.into(), outcome, seconds, error: None, commands: Vec::new(), figures: Vec::new() }
+        Self {
+            name: name.into(),
+            outcome,
+            seconds,
+            error: None,
+            cause: None,
+            commands: Vec::new(),
+            figures: Vec::new(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use blockyard_lab::{Error, Kind};
+    use blockyard_lab::Kind;
 
     fn ran(result: Result<()>) -> StepReport {
         StepReport::of("x", Duration::from_secs(1), result, Vec::new())
@@ -139,5 +156,14 @@ mod tests {
         assert!(!report.passed());
         report.steps[1] = ran(Err(Error::new(Kind::Guest, "no")));
         assert!(!report.passed());
+    }
+
+    #[test]
+    fn the_first_failure_is_the_tours() {
+        let mut report = Report::new("7.3", "tcg");
+        report.steps.push(ran(Ok(())));
+        report.steps.push(ran(Err(Error::new(Kind::Interrupted, "interrupted"))));
+        report.steps.push(ran(Err(Error::new(Kind::MachineDied, "gone"))));
+        assert_eq!(report.into_cause().unwrap().kind(), Kind::Interrupted);
     }
 }
