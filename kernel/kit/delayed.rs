@@ -20,7 +20,9 @@ use kernel::{
 };
 
 /// What is called.
-pub trait Expired: Send + Sync {
+///
+/// `'static`, as what is scheduled may be leaked, and is then called for as long as it is there.
+pub trait Expired: Send + Sync + 'static {
     /// Called in process context, by one work item at a time.
     ///
     /// It must not drop the last owner of `self`, which would wait for this very call.

@@ -13,7 +13,9 @@ use core::{marker::PhantomPinned, mem::offset_of, ops::Deref};
 use kernel::{bindings, prelude::*, types::Opaque};
 
 /// What is called.
-pub trait Interrupted: Send + Sync {
+///
+/// `'static`, as what is queued may be leaked, and is then called for as long as it is there.
+pub trait Interrupted: Send + Sync + 'static {
     /// Called in an interrupt, or in a thread on a kernel with `CONFIG_PREEMPT_RT`. Must not sleep.
     fn interrupted(&self);
 }

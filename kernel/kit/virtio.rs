@@ -58,7 +58,7 @@
 //! | claims to have written more than there was room for | the length is cut to the room |
 //! | writes after it has returned a chain | as with any device that can write to memory; an IOMMU, if the machine has one, stops it |
 //! | changes its configuration without end | reading it fails with `EIO` |
-//! | has a configuration that is too short for a field without a feature bit | the transport's own check ends the kernel (`BUG()`) |
+//! | has a configuration that is too short for a field without a feature bit | over PCI the transport's own check ends the kernel (`BUG()`); over MMIO the slot's next bytes are read |
 //! | interrupts for nothing, or too early, or too late | nothing is found, and nothing happens |
 //!
 //! # Contexts and locks

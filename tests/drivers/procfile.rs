@@ -50,6 +50,9 @@ fn a_text_in_proc_is_read_and_written_as_a_file_is() {
             "printf z | dd of=/proc/procfile bs=1 seek=4096 conv=notrunc status=none",
             "No space left",
         )?;
+        // Nothing, written far behind the end, is nothing: it makes no gap, and asks for no memory.
+        guest.check("for at in 1048576 1099511627776; do xfs_io -c \"pwrite $at 0\" /proc/procfile; done")?;
+        assert_eq!(guest.check("wc -c </proc/procfile")?, "4096\n");
         let user = "setpriv --reuid 1000 --clear-groups";
         assert_eq!(guest.check(&format!("{user} head -c 3 /proc/procfile"))?, "aaa");
         refused(guest, &format!("{user} dd of=/proc/procfile </dev/null"), "Permission denied")?;

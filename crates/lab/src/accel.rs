@@ -171,8 +171,8 @@ fn remembered(qemu: &Qemu) -> Result<Probe> {
 }
 
 fn probe(qemu: &Qemu, dir: &Path) -> Result<Probe> {
-    let sector = dir.join("boot.img");
-    files::write(&sector, boot_sector())?;
+    let image = dir.join("boot.img");
+    files::write(&image, floppy())?;
     let result = qemu
         .command()
         .args([
@@ -188,7 +188,7 @@ fn probe(qemu: &Qemu, dir: &Path) -> Result<Probe> {
         ])
         .args(Engine::Kvm.qemu_args())
         .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
-        .args(["-drive", &format!("file={},format=raw,if=floppy,readonly=on", sector.display())])
+        .args(["-drive", &format!("file={},format=raw,if=floppy,readonly=on", image.display())])
         .deadline(DEADLINE)
         .output();
     match result {
@@ -220,15 +220,15 @@ const GDTR: u16 = 0x58;
 const IDT: u16 = 0x60;
 const IDTR: u16 = 0x80;
 
-/// A floppy whose first sector does what the module's paragraph tells of.
-fn boot_sector() -> Vec<u8> {
+/// A sector that does what the module's paragraph tells of.
+fn boot_sector() -> [u8; 512] {
     let address = |offset: u16| (SECTOR_AT + offset).to_le_bytes();
     let [gdtr, idtr, protected, handler] = [GDTR, IDTR, PROTECTED, HANDLER].map(address);
     let table = |offset: u16, limit: u8| [limit, 0, address(offset)[0], address(offset)[1], 0, 0];
-    let mut image = vec![0; 1440 << 10];
+    let mut sector = [0; 512];
     let mut put = |offset: u16, bytes: &[u8]| {
         let offset = usize::from(offset);
-        image[offset..offset + bytes.len()].copy_from_slice(bytes);
+        sector[offset..offset + bytes.len()].copy_from_slice(bytes);
     };
     let real_mode = [
         &[0xfa][..],                                       // cli
@@ -256,6 +256,13 @@ fn boot_sector() -> Vec<u8> {
     put(IDT + 3 * 8, &[handler[0], handler[1], 0x08, 0, 0, 0x8e, 0, 0]);
     put(IDTR, &table(IDT, 4 * 8 - 1));
     put(510, &[0x55, 0xaa]);
+    sector
+}
+
+/// A floppy that begins with it.
+fn floppy() -> Vec<u8> {
+    let mut image = vec![0; 1440 << 10];
+    image[..512].copy_from_slice(&boot_sector());
     image
 }
 
@@ -266,8 +273,8 @@ mod tests {
 
     #[test]
     fn the_boot_sector_has_the_firmwares_signature() {
-        let sector = boot_sector();
-        assert_eq!((sector.len(), &sector[510..512]), (1_474_560, &[0x55, 0xaa][..]));
+        let image = floppy();
+        assert_eq!((image.len(), &image[510..512]), (1_474_560, &[0x55, 0xaa][..]));
     }
 
     #[test]
@@ -284,7 +291,7 @@ mod tests {
         };
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("boot.img");
-        std::fs::write(&image, boot_sector()).unwrap();
+        std::fs::write(&image, floppy()).unwrap();
         let output = Command::new(qemu)
             .args(["-nodefaults", "-display", "none", "-no-reboot", "-m", "32", "-machine", "pc"])
             .args(Engine::Tcg.qemu_args())

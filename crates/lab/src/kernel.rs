@@ -221,8 +221,7 @@ pub fn config(spec: &KernelSpec) -> Result<String> {
 pub fn clean(all: bool) -> Result<Cleaned> {
     let cache = Cache::open()?;
     let built = [KERNELS, crate::modules::KIND, crate::modules::FILES].map(str::to_owned);
-    let kinds =
-        if all { cache.usage()?.into_iter().map(|usage| usage.kind).collect() } else { built.to_vec() };
+    let kinds = if all { cache.kinds()? } else { built.to_vec() };
     let mut sum = Cleaned::default();
     for kind in kinds {
         let one = cache.clean(&kind)?;

@@ -72,8 +72,11 @@ impl Text {
 
     /// Puts `new` at `offset`, or as much of it as fits; returns how much that was.
     fn put(bytes: &mut KVec<u8>, offset: usize, new: &[u8]) -> Result<usize> {
+        if new.is_empty() {
+            return Ok(0);
+        }
         let count = new.len().min(CAPACITY.saturating_sub(offset));
-        if count == 0 && !new.is_empty() {
+        if count == 0 {
             return Err(ENOSPC);
         }
         let end = offset + count;

@@ -4,12 +4,7 @@
 //!
 //! C header: [`include/linux/device-mapper.h`](srctree/include/linux/device-mapper.h)
 
-use core::{
-    marker::PhantomData,
-    mem::ManuallyDrop,
-    ops::{Deref, DerefMut},
-    ptr::NonNull,
-};
+use core::{marker::PhantomData, mem::ManuallyDrop, ops::Deref, ptr::NonNull};
 
 use kernel::{bindings, prelude::*};
 use kit_bindings as dm;
@@ -70,13 +65,6 @@ impl<T: Target> Deref for Bio<'_, T> {
     }
 }
 
-impl<T: Target> DerefMut for Bio<'_, T> {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.bio
-    }
-}
-
 impl<'a, T: Target> Bio<'a, T> {
     /// Takes a bio over.
     ///
@@ -107,6 +95,15 @@ impl<'a, T: Target> Bio<'a, T> {
         }
     }
 
+    /// What the target keeps with the bio, to change it.
+    ///
+    /// There is no way to all of the [`Held`] in here: whoever could exchange it for another could
+    /// decide on one bio and send off the other.
+    #[inline]
+    pub fn data_mut(&mut self) -> &mut T::PerBio {
+        self.bio.data_mut()
+    }
+
     /// Which of several bios for one flush, discard, or write of zeroes this is.
     #[inline]
     #[doc(alias = "dm_bio_get_target_bio_nr")]
@@ -119,7 +116,7 @@ impl<'a, T: Target> Bio<'a, T> {
     #[inline(always)]
     #[doc(alias = "DM_MAPIO_REMAPPED")]
     pub fn remap(mut self, device: &Device, sector: u64) -> Mapped<'a> {
-        if !self.point_at(device, sector) {
+        if !self.bio.point_at(device, sector) {
             return self.complete(Err(Status::Io));
         }
         self.bio.give_up();

@@ -125,6 +125,8 @@ impl<T: Driver> Bound<T> {
         let kept = unsafe { &*(*device.as_ptr()).priv_.cast::<Kept<T>>() };
         // The core has seen to it that no change of the configuration is told any more.
         kept.cancel();
+        // A call may still be asked for, to stop the queues: not to tell what was cancelled just now.
+        kept.changed.set(false);
         // If the device has gone already, or has made a mess, whatever is in the queues must come
         // back first: the driver may wait for it.
         if kept.queues.iter().any(|queue| queue.is_broken()) {

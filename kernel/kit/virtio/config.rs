@@ -7,8 +7,9 @@
 //! may change in between; the device then counts its generation up, and who reads starts again
 //! ([`Config::snapshot`]).
 //!
-//! There is no way to ask how long the space is, and the transport insists (`BUG()`) that what is
-//! read is in it. The specification has a field's feature bit decide whether the field is there. So
+//! There is no way to ask how long the space is. PCI's transport insists (`BUG()`) that what is read
+//! is in it, by a sum that may wrap; MMIO's does not look. So a field lies within the first 256
+//! bytes, which is what a usual slot of MMIO has for the space. The specification has a field's feature bit decide whether the field is there. So
 //! a field that comes with a feature is an [`OptionalField`], whose value is there only if the
 //! feature was agreed on.
 //!
@@ -54,6 +55,10 @@ macro_rules! values {
 values!(u8, u16, u32, u64);
 
 /// A field that every device of its type has.
+///
+/// # Invariants
+///
+/// It ends within the first [`Self::SPACE`] bytes.
 #[derive(Clone, Copy)]
 pub struct Field<V: Value> {
     offset: u32,
@@ -61,8 +66,19 @@ pub struct Field<V: Value> {
 }
 
 impl<V: Value> Field<V> {
+    /// Bytes of the longest configuration space: what a usual slot of virtio over MMIO, 512 bytes,
+    /// has for it.
+    const SPACE: usize = 256;
+
     /// The field at this offset, in bytes.
+    ///
+    /// Panics, when a constant is made of it while compiling, unless the field ends within 256 bytes.
     pub const fn at(offset: u32) -> Self {
+        assert!(
+            offset as usize <= Self::SPACE - size_of::<V>(),
+            "a field ends within the first 256 bytes"
+        );
+        // INVARIANT: Just checked.
         Self {
             offset,
             _value: PhantomData,
@@ -115,8 +131,9 @@ impl<'a, T: Driver> Config<'a, T> {
         let (mut bytes, mut at) = ([0; 8], 0);
         while at < size_of::<V>() {
             let len = (size_of::<V>() - at).min(4);
-            // SAFETY: The device is bound, and the buffer has this length from here on. That the
-            // field is in the space, the core checks.
+            // SAFETY: The device is bound, and the buffer has this length from here on. By the
+            // field's type invariant the offset cannot wrap, so PCI's transport finds it out if the
+            // space is shorter, and in MMIO's the field is in the slot.
             unsafe {
                 get(
                     self.device.as_ptr(),

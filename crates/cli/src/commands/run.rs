@@ -44,7 +44,7 @@ pub fn run(args: &args::Run) -> Result<ExitCode> {
     if report.passed() {
         return Ok(ExitCode::SUCCESS);
     }
-    match report.into_cause() {
+    match report.into_error() {
         // Not a step that did not hold: Ctrl-C, a machine that died, a lab that could not do its part.
         Some(error) if exit::code(&error) != exit::FAILED => Err(error),
         _ => Ok(ExitCode::from(exit::FAILED)),

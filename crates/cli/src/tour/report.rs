@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use blockyard_lab::{Error, Result};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::fio::Comparison;
 
@@ -48,11 +48,8 @@ pub struct StepReport {
     /// How long it took, in seconds.
     pub seconds: f64,
     /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// The same with its kind and its causes, for whoever ends the command.
-    #[serde(skip)]
-    pub cause: Option<Error>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "message")]
+    pub error: Option<Error>,
     /// What was typed, and what came back.
     pub commands: Vec<Typed>,
     /// Measured side by side, where the step measures.
@@ -83,8 +80,8 @@ impl Report {
     }
 
     /// Why the first step failed that did.
-    pub fn into_cause(self) -> Option<Error> {
-        self.steps.into_iter().find_map(|step| step.cause)
+    pub fn into_error(self) -> Option<Error> {
+        self.steps.into_iter().find_map(|step| step.error)
     }
 
     /// Prints each step with its outcome and time, then the sum of it.
@@ -108,29 +105,25 @@ impl Report {
 impl StepReport {
     /// A step that ran.
     pub fn of(name: &str, took: Duration, result: Result<()>, commands: Vec<Typed>) -> Self {
-        let cause = result.err();
-        let error = cause.as_ref().map(|e| {
+        let error = result.err();
+        if let Some(e) = &error {
             anstream::println!("      {FAILED}failed{FAILED:#}: {e}");
-            e.to_string()
-        });
+        }
         let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Passed };
         let seconds = took.as_secs_f64();
-        Self { name: name.into(), outcome, seconds, error, cause, commands, figures: Vec::new() }
+        Self { name: name.into(), outcome, seconds, error, commands, figures: Vec::new() }
     }
 
     /// A step that an earlier failure kept from running.
     pub fn not_run(name: &str) -> Self {
         let (outcome, seconds) = (Outcome::NotRun, 0.0);
-        Self {
-            name: name.into(),
-            outcome,
-            seconds,
-            error: None,
-            cause: None,
-            commands: Vec::new(),
-            figures: Vec::new(),
-        }
+        Self { name: name.into(), outcome, seconds, error: None, commands: Vec::new(), figures: Vec::new() }
     }
+}
+
+/// A machine's file has the message alone; its causes are in what is printed.
+fn message<S: Serializer>(error: &Option<Error>, to: S) -> std::result::Result<S::Ok, S::Error> {
+    error.as_ref().map(Error::to_string).serialize(to)
 }
 
 #[cfg(test)]
@@ -164,6 +157,6 @@ mod tests {
         report.steps.push(ran(Ok(())));
         report.steps.push(ran(Err(Error::new(Kind::Interrupted, "interrupted"))));
         report.steps.push(ran(Err(Error::new(Kind::MachineDied, "gone"))));
-        assert_eq!(report.into_cause().unwrap().kind(), Kind::Interrupted);
+        assert_eq!(report.into_error().unwrap().kind(), Kind::Interrupted);
     }
 }

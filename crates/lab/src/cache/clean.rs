@@ -61,15 +61,13 @@ impl Cache {
 
     /// What each kind takes on disk.
     pub fn usage(&self) -> Result<Vec<Usage>> {
-        let what = || format!("cannot list {}", self.root().display());
-        let mut usage = Vec::new();
-        for entry in std::fs::read_dir(self.root()).context(Kind::Lab, what)? {
-            let entry = entry.context(Kind::Lab, what)?;
-            let kind = entry.file_name().to_string_lossy().into_owned();
-            usage.push(Usage { kind, bytes: size(&entry.path())? });
-        }
-        usage.sort_by(|a, b| a.kind.cmp(&b.kind));
-        Ok(usage)
+        let usage = |kind: String| Ok(Usage { bytes: size(&self.root().join(&kind))?, kind });
+        self.kinds()?.into_iter().map(usage).collect()
+    }
+
+    /// The kinds of which there are entries, sorted.
+    pub fn kinds(&self) -> Result<Vec<String>> {
+        names(self.root())
     }
 }
 
