@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 /// How the command ended, and what it said.
 #[derive(Debug)]
@@ -39,11 +40,22 @@ pub fn blockyard() -> Command {
     command
 }
 
-/// A private runtime folder: other guests of this machine are none of a test's business.
+static RUNTIME: LazyLock<PathBuf> = LazyLock::new(|| {
+    // SAFETY: the handler is a function of this program, which stays loaded until the process ends, and does not unwind.
+    assert_eq!(unsafe { libc::atexit(remove_runtime) }, 0, "the runtime folder's removal is not registered");
+    tempfile::Builder::new().prefix("by").tempdir().unwrap().keep()
+});
+
+/// A private runtime folder: other guests of this machine are none of a test's business. It lives as long as the process.
 pub fn runtime() -> &'static Path {
-    static DIR: std::sync::LazyLock<tempfile::TempDir> =
-        std::sync::LazyLock::new(|| tempfile::Builder::new().prefix("by").tempdir().unwrap());
-    DIR.path()
+    &RUNTIME
+}
+
+/// What a `TempDir` cannot do here: nobody drops a static.
+extern "C" fn remove_runtime() {
+    if let Some(dir) = LazyLock::get(&RUNTIME) {
+        let _ = std::fs::remove_dir_all(dir);
+    }
 }
 
 /// Runs it to its end.
