@@ -323,8 +323,8 @@ fn the_tour_holds_and_its_json_says_so() {
 
 #[test]
 fn a_disk_for_which_the_host_has_no_room_fails_the_guests_write_and_does_not_stop_the_guest() {
-    let line = "dir=$XDG_RUNTIME_DIR/small && mkdir $dir && mount -t tmpfs -o size=40m,mode=700 small $dir && \
-                XDG_RUNTIME_DIR=$dir exec \"$BLOCKYARD\" exec --disk 200M -- \
+    let line = "dir=$XDG_RUNTIME_DIR/small && mkdir $dir && mount -t tmpfs -o size=40m small $dir && \
+                truncate -s 200M $dir/disk.img && exec \"$BLOCKYARD\" exec --disk $dir/disk.img -- \
                 dd if=/dev/zero of=/dev/vda bs=1M count=100 oflag=direct";
     let Some(ran) = unshared(&["--mount"], line) else { return };
     assert_eq!(ran.code, 1, "{ran}");

@@ -26,6 +26,7 @@ use blockyard_proto::{BootConfig, NetConfig};
 pub use self::disk::Disk;
 pub(crate) use self::slots::Slots;
 use crate::accel::{self, Accel, Engine};
+use crate::cache::Cache;
 use crate::error::{Context, Error, Kind, Result};
 use crate::guest::vitals::{QEMU_LOG, Vitals};
 use crate::guest::{Guest, Parts, Session};
@@ -248,7 +249,8 @@ impl MachineBuilder {
         let config = self.boot_config(claim.name());
         initrd::write(&initramfs, &config, &programs, &image.modules, &image.release, &self.modules)?;
         let mut slots = Slots::new();
-        self.disks.iter().try_for_each(|disk| slots.place(disk, claim.dir()).map(drop))?;
+        let room = Cache::open()?;
+        self.disks.iter().try_for_each(|disk| slots.place(disk, room.root()).map(drop))?;
         let reach = Reach::new(&qemu, plans.iter().chain(&expected))?;
         let backends = start_backends(plans, &mut slots, &reach, &claim)?;
         slots.boot();

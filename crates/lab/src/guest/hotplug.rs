@@ -8,6 +8,7 @@ use blockyard_proto::Request;
 use serde_json::json;
 
 use super::{Guest, lock};
+use crate::cache::Cache;
 use crate::error::{Error, Kind, Result};
 use crate::machine::Disk;
 use crate::qemu::{Drive, names};
@@ -20,7 +21,7 @@ impl Guest {
     /// Plugs a disk in and waits until the guest has it; gives its serial, by which it is found under
     /// `/dev/disk/by-id/virtio-SERIAL`.
     pub fn attach(&self, disk: Disk) -> Result<String> {
-        let drive = lock(&self.slots).place(&disk, self.claim.dir())?;
+        let drive = lock(&self.slots).place(&disk, Cache::open()?.root())?;
         let plugged = self.plug(&drive).and_then(|()| self.await_disk(&drive.serial, true));
         if let Err(error) = plugged {
             lock(&self.slots).release(&drive.serial);

@@ -2,6 +2,7 @@
 //! Disks of a machine, as the user describes them.
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Kind, Result};
@@ -52,24 +53,38 @@ impl Disk {
         self
     }
 
-    /// The image file and its format; makes the file of an empty disk.
-    pub(super) fn image(&self, id: &str, folder: &Path) -> Result<(PathBuf, &'static str)> {
+    /// The image; makes that of an empty disk, on the file system of `folder`.
+    pub(super) fn image(&self, folder: &Path) -> Result<Image> {
         match &self.source {
-            Source::Empty(bytes) => Ok((empty(*bytes, &folder.join(format!("{id}.raw")))?, "raw")),
+            Source::Empty(bytes) => empty(*bytes, folder).context(Kind::Lab, || {
+                format!("cannot make a disk of {bytes} bytes in {}", folder.display())
+            }),
             Source::File(path) => {
                 let path =
                     path.canonicalize().context(Kind::NotFound, || format!("no image {}", path.display()))?;
                 let format = format(&path)?;
-                Ok((path, format))
+                Ok(Image { path, format, scratch: None })
             }
         }
     }
 }
 
-fn empty(bytes: u64, path: &Path) -> Result<PathBuf> {
-    let made = File::create(path).and_then(|file| file.set_len(bytes));
-    made.context(Kind::Lab, || format!("cannot make a disk of {bytes} bytes at {}", path.display()))?;
-    Ok(path.to_owned())
+/// What QEMU opens for a disk.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub path: PathBuf,
+    /// `raw` or `qcow2`.
+    pub format: &'static str,
+    /// The file of an empty disk. The path leads to it while this is open.
+    pub scratch: Option<File>,
+}
+
+/// A file without a name: it goes with the last process that has it open, however that one ends.
+fn empty(bytes: u64, folder: &Path) -> std::io::Result<Image> {
+    let file = tempfile::tempfile_in(folder)?;
+    file.set_len(bytes)?;
+    let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+    Ok(Image { path, format: "raw", scratch: Some(file) })
 }
 
 fn format(path: &Path) -> Result<&'static str> {

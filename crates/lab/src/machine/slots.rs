@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The ports of one machine, and what is in them: disks with their serials, devices with their names.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use super::Disk;
@@ -15,6 +17,8 @@ const MAX_SERIAL: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Slots {
     drives: Vec<Drive>,
+    /// The files of those that began empty, by serial. They have no names: QEMU opens them through this process.
+    scratch: BTreeMap<String, File>,
     frontends: Vec<Frontend>,
     placed: usize,
     /// How many ports there are.
@@ -24,7 +28,13 @@ pub(crate) struct Slots {
 impl Slots {
     /// All ports that a machine can have, until it boots with what it needs.
     pub(crate) fn new() -> Self {
-        Self { drives: Vec::new(), frontends: Vec::new(), placed: 0, ports: MAX_PORTS }
+        Self {
+            drives: Vec::new(),
+            scratch: BTreeMap::new(),
+            frontends: Vec::new(),
+            placed: 0,
+            ports: MAX_PORTS,
+        }
     }
 
     /// The machine boots: from now on it has the ports that are in use and some more.
@@ -58,15 +68,17 @@ impl Slots {
         self.frontends.iter().find(|frontend| frontend.name == name)
     }
 
-    /// Gives a disk the first free port; its image is made in `folder` if it is an empty one.
+    /// Gives a disk the first free port; the image of an empty one is made on the file system of `folder`.
     pub(crate) fn place(&mut self, disk: &Disk, folder: &Path) -> Result<Drive> {
         let id = format!("disk{}", self.placed);
         let serial = disk.serial.clone().unwrap_or_else(|| id.clone());
         self.check_serial(&serial)?;
         let port = self.free_port()?;
-        let (file, format) = disk.image(&id, folder)?;
-        let drive = Drive { id, file, format: format.into(), serial, port, read_only: disk.read_only };
+        let image = disk.image(folder)?;
+        let (file, format) = (image.path, image.format.into());
+        let drive = Drive { id, file, format, serial, port, read_only: disk.read_only };
         self.placed += 1;
+        self.scratch.extend(image.scratch.map(|file| (drive.serial.clone(), file)));
         self.drives.push(drive.clone());
         Ok(drive)
     }
@@ -101,9 +113,10 @@ impl Slots {
         Ok(frontend)
     }
 
-    /// Forgets a disk.
+    /// Forgets a disk, and what was on it if it began empty.
     pub(crate) fn release(&mut self, serial: &str) {
         self.drives.retain(|drive| drive.serial != serial);
+        self.scratch.remove(serial);
     }
 
     /// Forgets a device.
@@ -178,14 +191,23 @@ mod tests {
     }
 
     #[test]
-    fn a_released_port_is_used_again_and_its_image_is_not() {
+    fn a_released_port_is_used_again_and_what_was_on_its_disk_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let mut slots = filled(&[Disk::size(512)], dir.path()).unwrap();
         let first = slots.drives()[0].clone();
+        std::fs::write(&first.file, [1; 512]).unwrap();
         slots.release("disk0");
         let second = slots.place(&Disk::size(512), dir.path()).unwrap();
         assert_eq!(first.port, second.port);
-        assert_ne!(first.file, second.file);
+        assert_eq!(std::fs::read(&second.file).unwrap(), [0; 512]);
+    }
+
+    #[test]
+    fn the_file_of_an_empty_disk_has_no_name_that_could_be_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let slots = filled(&[Disk::size(512)], dir.path()).unwrap();
+        assert_eq!(std::fs::metadata(&slots.drives()[0].file).unwrap().len(), 512);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]
