@@ -22,9 +22,14 @@ const SHOWN: usize = 20;
 /// A folder without Rust that takes longer to compile than the kernel's Rust support.
 const FILES: &str = "fs/";
 
-/// The C compiler, told not to remember of each token by which macros it came about: that is for messages only, and a
-/// twelfth of its work on a file of the kernel. (In KCFLAGS bindgen would see it, whose clang has no such flag.)
-const WITHOUT_TRACKING: &str = "CC=gcc -ftrack-macro-expansion=0";
+/// The C compiler, spared what is for messages only: to remember of each token by which macros it came about (a twelfth
+/// of its work on a file of the kernel), and the two warnings that are dear (a twentieth: one reads the source's lines
+/// again for their indentation). In KCFLAGS bindgen would see the first, whose clang has no such flag.
+const FEW_MESSAGES: &str = "CC=gcc -ftrack-macro-expansion=0 -Wno-misleading-indentation -Wno-sequence-point";
+
+/// The Rust compiler, told to make one piece of each library that the procedural macros stand on, as the kernel's own
+/// crates are: in the usual sixteen pieces, `syn` takes twice the work. make expands it for each target.
+const UNDIVIDED: &str = "RUSTC=rustc$(if $(filter %.rlib,$@), -Ccodegen-units=1)";
 
 /// One run of `make`.
 #[derive(Clone, Copy)]
@@ -100,6 +105,7 @@ impl Build<'_> {
     fn pass(&self, pass: Pass, mut on_file: impl FnMut(&str)) -> Result<()> {
         make(self.plan, self.objects)?
             .args(self.compiler())
+            .arg(UNDIVIDED)
             .arg(format!("-j{}", jobs()))
             .args(pass.goals())
             .log_to(&self.log)
@@ -123,7 +129,7 @@ impl Build<'_> {
     /// Another compiler than make would take, where that may be: not where the source is being worked on, as its author
     /// wants whole messages, and not with clang, which remembers less anyway.
     fn compiler(&self) -> Option<&'static str> {
-        (self.plan.state().is_none() && self.plan.llvm.is_none()).then_some(WITHOUT_TRACKING)
+        (self.plan.state().is_none() && self.plan.llvm.is_none()).then_some(FEW_MESSAGES)
     }
 
     fn explain(&self, error: Error) -> Error {
