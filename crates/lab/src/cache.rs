@@ -63,11 +63,25 @@ impl Cache {
     /// A folder of this kind and key that is worked in again and again (a build, apt's state), for one user at a
     /// time: others wait until the [`Guard`] is dropped. It has no manifest: whoever uses it must be able to go on
     /// from any state that an interrupt leaves.
-    pub fn workspace(&self, kind: &str, key: &Key, what: &str) -> Result<(PathBuf, Guard)> {
+    ///
+    /// It is for the paths `reasons` (a checkout, a kernel's build folder). Once one of them is gone, it goes when the next
+    /// workspace of its kind is made.
+    pub fn workspace(
+        &self,
+        kind: &str,
+        key: &Key,
+        reasons: &[&Path],
+        what: &str,
+    ) -> Result<(PathBuf, Guard)> {
         let entry = self.entry(kind, key)?;
         let guard = entry.hold_alone(what)?;
         let path = entry.path();
-        std::fs::create_dir_all(&path).context(Kind::Lab, || format!("cannot make {}", path.display()))?;
+        if !path.exists() {
+            self.clean_forsaken(kind)?;
+            std::fs::create_dir_all(&path)
+                .context(Kind::Lab, || format!("cannot make {}", path.display()))?;
+        }
+        clean::note_reasons(&path, reasons)?;
         Ok((path, guard))
     }
 

@@ -172,7 +172,8 @@ impl Job {
     fn workspace(&self, purpose: &str) -> Result<(PathBuf, Guard)> {
         let key =
             Key::new(purpose).with("kdir", path_bytes(&self.kdir)).with("source", path_bytes(&self.source));
-        self.cache.workspace(KIND, &key, &format!("the drivers ({purpose})"))
+        let reasons = [self.kdir.as_path(), self.source.as_path()];
+        self.cache.workspace(KIND, &key, &reasons, &format!("the drivers ({purpose})"))
     }
 
     /// Runs make in such a folder.

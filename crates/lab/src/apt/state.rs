@@ -32,7 +32,7 @@ impl State {
         let origin = Origin::of_this_machine()?;
         let suites = suites.join(" ");
         let key = Key::new("state").with("mirror", &origin.mirror).with("suites", &suites);
-        let (dir, guard) = cache.workspace("apt", &key, "apt's lists of packages")?;
+        let (dir, guard) = cache.workspace("apt", &key, &[], "apt's lists of packages")?;
         let state = Self { dir, mirror: origin.mirror.clone(), suites, _guard: guard };
         state.lay_out(&origin)?;
         if !state.fresh() {

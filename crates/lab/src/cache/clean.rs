@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Giving space back.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Cache;
 use super::entry::{Entry, LOCK, MANIFEST, STAGING, staging_in};
 use super::lock::{Hold, Lock};
 use crate::error::{Context, Kind, Result};
-use crate::files::remove;
+use crate::files::{self, remove};
+
+/// Where a workspace says what it is for: paths, with a NUL between two.
+const REASONS: &str = ".blockyard-for";
 
 /// What was removed, and what was not because somebody uses it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -51,12 +56,32 @@ impl Cache {
             clean_one(&dir, &name, &mut cleaned)?;
         }
         for (path, name) in staging_in(&dir)?.into_iter().filter(|(_, name)| one_of_them(name)) {
-            if let Some(_lock) = Lock::try_take(&Entry::new(dir.clone(), name).beside(LOCK), Hold::Alone)? {
+            if let Some(lock) = Lock::try_take(&Entry::new(dir.clone(), name).beside(LOCK), Hold::Alone)? {
                 cleaned.bytes += size(&path)?;
                 remove(&path)?;
+                lock.remove()?;
+            }
+        }
+        // Somebody asked for it, and nothing came of it.
+        for name in named_in(&dir, |file, _| file.strip_suffix(LOCK).map(str::to_owned))?
+            .iter()
+            .filter(|name| one_of_them(name))
+        {
+            let entry = Entry::new(dir.clone(), name.clone());
+            if !entry.path().exists()
+                && let Some(lock) = Lock::try_take(&entry.beside(LOCK), Hold::Alone)?
+                && !entry.path().exists()
+            {
+                lock.remove()?;
             }
         }
         Ok(cleaned)
+    }
+
+    /// Removes the workspaces of this kind whose reason is gone ([`Cache::workspace`]) and that nobody uses.
+    pub(super) fn clean_forsaken(&self, kind: &str) -> Result<Cleaned> {
+        let dir = self.root().join(kind);
+        self.clean_those(kind, |name| !reasons(&dir.join(name)).iter().all(|path| path.exists()))
     }
 
     /// What each kind takes on disk.
@@ -73,7 +98,7 @@ impl Cache {
 
 fn clean_one(dir: &Path, name: &str, cleaned: &mut Cleaned) -> Result<()> {
     let entry = Entry::new(dir.to_owned(), name.to_owned());
-    let Some(_lock) = Lock::try_take(&entry.beside(LOCK), Hold::Alone)? else {
+    let Some(lock) = Lock::try_take(&entry.beside(LOCK), Hold::Alone)? else {
         cleaned.in_use.push(name.to_owned());
         return Ok(());
     };
@@ -81,20 +106,36 @@ fn clean_one(dir: &Path, name: &str, cleaned: &mut Cleaned) -> Result<()> {
     // The manifest first: what is half removed must not count as complete.
     entry.forget()?;
     remove(&entry.path())?;
+    lock.remove()?;
     cleaned.removed.push(name.to_owned());
     Ok(())
 }
 
+/// Notes what a workspace is for.
+pub(super) fn note_reasons(workspace: &Path, paths: &[&Path]) -> Result<()> {
+    let bytes: Vec<&[u8]> = paths.iter().map(|path| path.as_os_str().as_bytes()).collect();
+    files::write(&workspace.join(REASONS), bytes.join(&0))
+}
+
+/// What a workspace is for; nothing where it was not noted.
+fn reasons(workspace: &Path) -> Vec<PathBuf> {
+    let noted = std::fs::read(workspace.join(REASONS)).unwrap_or_default();
+    let paths = noted.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+    paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect()
+}
+
 /// Names of the entries in `dir`: its folders that are no staging.
 fn names(dir: &Path) -> Result<Vec<String>> {
+    named_in(dir, |name, path| (path.is_dir() && !name.starts_with(STAGING)).then(|| name.to_owned()))
+}
+
+/// What `pick` makes of the names in `dir`, sorted.
+fn named_in(dir: &Path, pick: impl Fn(&str, &Path) -> Option<String>) -> Result<Vec<String>> {
     let what = || format!("cannot list {}", dir.display());
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).context(Kind::Lab, what)? {
         let entry = entry.context(Kind::Lab, what)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().is_dir() && !name.starts_with(STAGING) {
-            names.push(name);
-        }
+        names.extend(pick(&entry.file_name().to_string_lossy(), &entry.path()));
     }
     names.sort();
     Ok(names)

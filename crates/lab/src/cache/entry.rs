@@ -119,11 +119,11 @@ impl Entry {
             make(self)?;
             manifest::write(&self.beside(MANIFEST), &self.path())?;
         }
-        let lock = lock.share(what)?;
-        let removed = |why| {
+        let removed = |why: String| {
             Error::new(Kind::Lab, format!("{what} was removed from the cache as it was made: {why}"))
                 .with_help("run the command again, and not together with one that cleans the cache")
         };
+        let lock = lock.share(what)?.ok_or_else(|| removed("its lock is gone".into()))?;
         self.verified().map_err(removed).map(|()| self.lease(lock))
     }
 

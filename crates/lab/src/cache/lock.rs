@@ -2,8 +2,9 @@
 //! The lock of one cache entry: a `flock` that dies with its holder, waited for in a way that Ctrl-C ends.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::{interrupt, progress};
+use crate::{files, interrupt, progress};
 
 /// Who may hold it at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,25 +23,29 @@ pub(super) enum Hold {
     Alone,
 }
 
-/// A held lock; dropping it lets go. The file itself stays: removing it would let two holders lock two
-/// different files of one name.
+/// A held lock; dropping it lets go. Only who holds it alone may take its file away ([`Lock::remove`]): whoever waited for
+/// it finds that out and begins anew, or two would hold two different files of one name.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
+    path: PathBuf,
 }
 
 impl Lock {
     /// Takes the lock if nobody is in the way.
     pub(super) fn try_take(path: &Path, hold: Hold) -> Result<Option<Self>> {
-        let file = open(path)?;
         let how = match hold {
             Hold::Shared => FlockOperation::NonBlockingLockShared,
             Hold::Alone => FlockOperation::NonBlockingLockExclusive,
         };
-        match flock(&file, how) {
-            Ok(()) => Ok(Some(Self::held(file, hold))),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(e) => Err(e).context(Kind::Lab, || format!("cannot lock {}", path.display())),
+        loop {
+            let file = open(path)?;
+            match flock(&file, how) {
+                Ok(()) if is_at(&file, path)? => return Ok(Some(Self::held(file, path, hold))),
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(e) => return Err(e).context(Kind::Lab, || format!("cannot lock {}", path.display())),
+            }
         }
     }
 
@@ -54,27 +59,50 @@ impl Lock {
             Some(pid) => format!("waiting for another blockyard (process {pid}) that has {what} in hand"),
             None => format!("waiting for another blockyard that has {what} in hand"),
         });
+        Self::wait_for(file, path, hold, what)
+    }
+
+    fn wait_for(file: File, path: &Path, hold: Hold, what: &str) -> Result<Self> {
         wait(&file, hold).map_err(|e| match e.kind() {
             Kind::Interrupted => e,
             _ => Error::new(Kind::Lab, format!("cannot lock {}", path.display())).with_source(e),
         })?;
-        Ok(Self::held(file, hold))
+        if is_at(&file, path)? {
+            return Ok(Self::held(file, path, hold));
+        }
+        Self::take(path, hold, what)
     }
 
-    /// Lets others use it too. Not atomic: somebody may hold it alone in between.
-    pub(super) fn share(self, what: &str) -> Result<Self> {
+    /// Lets others use it too; nothing if somebody held it alone in between and took the file away.
+    pub(super) fn share(self, what: &str) -> Result<Option<Self>> {
         wait(&self.file, Hold::Shared).context(Kind::Lab, || format!("cannot share the lock of {what}"))?;
-        Ok(self)
+        Ok(is_at(&self.file, &self.path)?.then_some(self))
     }
 
-    fn held(mut file: File, hold: Hold) -> Self {
+    /// Lets go of a lock that is held alone, and takes its file away.
+    pub(super) fn remove(self) -> Result<()> {
+        files::remove(&self.path)
+    }
+
+    fn held(mut file: File, path: &Path, hold: Hold) -> Self {
         if hold == Hold::Alone {
             // Only for the message of those who wait; a lock without a number works as well.
             let number = std::process::id().to_string();
             let _ =
                 file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(number.as_bytes()));
         }
-        Self { file }
+        Self { file, path: path.to_owned() }
+    }
+}
+
+/// Whether the file that was opened is still the one of that name.
+fn is_at(file: &File, path: &Path) -> Result<bool> {
+    let what = || format!("cannot look at the lock {}", path.display());
+    let opened = file.metadata().context(Kind::Lab, what)?;
+    match path.symlink_metadata() {
+        Ok(named) => Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino())),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e).context(Kind::Lab, what),
     }
 }
 
@@ -118,5 +146,33 @@ fn wait(file: &File, hold: Hold) -> Result<()> {
                 return Err(Error::new(Kind::Lab, "the thread that waited for a lock has died"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waited_for_a_file_that_was_taken_away_holds_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = Lock::take(&path, Hold::Alone, "it").unwrap();
+        let opened = open(&path).unwrap();
+        first.remove().unwrap();
+        let _second = Lock::wait_for(opened, &path, Hold::Alone, "it").unwrap();
+        assert!(Lock::try_take(&path, Hold::Shared).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_taken_away_is_not_shared() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = Lock::take(&path, Hold::Alone, "it").unwrap();
+        assert!(
+            Lock::take(&dir.path().join("other"), Hold::Alone, "it").unwrap().share("it").unwrap().is_some()
+        );
+        std::fs::remove_file(&path).unwrap();
+        assert!(lock.share("it").unwrap().is_none());
     }
 }

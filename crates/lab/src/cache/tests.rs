@@ -173,7 +173,55 @@ fn cleaning_spares_what_is_in_use() {
     let cleaned = yard.cache.clean("thing").unwrap();
     assert_eq!((cleaned.removed.len(), cleaned.in_use.len()), (1, 0));
     assert!(cleaned.bytes > 0);
-    assert_eq!(yard.left(), Vec::<String>::new());
+    assert_eq!(fs::read_dir(yard.cache.root().join("thing")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_lock_of_what_was_never_made_is_cleaned_too() {
+    let yard = yard();
+    assert!(yard.entry().get("the thing").unwrap().is_none());
+    yard.cache.clean("thing").unwrap();
+    assert_eq!(fs::read_dir(yard.cache.root().join("thing")).unwrap().count(), 0);
+}
+
+#[test]
+fn users_and_cleaners_at_the_same_time_do_not_take_it_from_each_other() {
+    let yard = yard();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    // A cleaner may be quicker than its maker, who is told so.
+                    if let Ok(lease) = yard.entry().get_or_make("the thing", |dir| fill(dir, "whole")) {
+                        std::thread::yield_now();
+                        assert_eq!(content(&lease), "whole");
+                    }
+                }
+            });
+        }
+        scope.spawn(|| (0..400).for_each(|_| drop(yard.cache.clean("thing").unwrap())));
+    });
+}
+
+#[test]
+fn a_workspace_goes_with_what_it_is_for() {
+    let yard = yard();
+    let checkouts = tempfile::tempdir().unwrap();
+    let make = |name: &str| {
+        let checkout = checkouts.path().join(name);
+        fs::create_dir_all(&checkout).unwrap();
+        let key = Key::new(name);
+        (checkout.clone(), yard.cache.workspace("work", &key, &[&checkout], "the work").unwrap())
+    };
+    let (gone, (left, guard)) = make("gone");
+    let (_, (kept, _)) = make("kept");
+    fs::remove_dir(gone).unwrap();
+    make("first");
+    assert!(left.is_dir(), "it is in use");
+    drop(guard);
+    make("second");
+    assert!(!left.exists());
+    assert!(kept.is_dir());
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl Set {
         // One for each workspace: to cargo the packages of two are the same, and what is older than the other's build is fresh.
         let key = Key::new(self.label).with("workspace", root.as_os_str().as_encoded_bytes());
         let (target_dir, _guard) =
-            cache.workspace("cargo", &key, &format!("cargo's folder for {}", self.what))?;
+            cache.workspace("cargo", &key, &[root], &format!("cargo's folder for {}", self.what))?;
         let job = Job::begin(format!("building {}", self.what));
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
