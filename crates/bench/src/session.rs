@@ -171,12 +171,15 @@ impl Bench {
     /// What there is not that this one needs.
     fn lacks(&self, contender: &Contender) -> Result<Option<String>> {
         if !self.guest.exec(&contender.needs)?.status.success() {
-            return Ok(Some(format!("this kernel has none: `{}` fails in the guest", contender.needs)));
+            let why = format!("this kernel has none: `{}` fails in the guest", contender.needs);
+            return Ok(Some(format!("{why} (--config kernel/config/bench.config builds one that has)")));
         }
         match contender.bring.map_or(Ok(()), |bring| bring(&self.guest)) {
             Ok(()) => Ok(None),
             // Others can be measured without a program that cannot be had.
-            Err(error) if matches!(error.kind(), Kind::Build | Kind::Network) => Ok(Some(error.to_string())),
+            Err(error) if matches!(error.kind(), Kind::Build | Kind::Network) => {
+                Ok(Some(error.help().map_or_else(|| error.to_string(), |help| format!("{error} ({help})"))))
+            }
             Err(error) => Err(error),
         }
     }
