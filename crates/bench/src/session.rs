@@ -172,7 +172,7 @@ impl Bench {
     fn lacks(&self, contender: &Contender) -> Result<Option<String>> {
         if !self.guest.exec(&contender.needs)?.status.success() {
             let why = format!("this kernel has none: `{}` fails in the guest", contender.needs);
-            return Ok(Some(format!("{why} (--config kernel/config/bench.config builds one that has)")));
+            return Ok(Some(format!("{why} (--config kernel/config/bench.config brings more peers)")));
         }
         match contender.bring.map_or(Ok(()), |bring| bring(&self.guest)) {
             Ok(()) => Ok(None),

@@ -78,8 +78,7 @@ impl Cache {
         let path = entry.path();
         if !path.exists() {
             self.clean_forsaken(kind)?;
-            std::fs::create_dir_all(&path)
-                .context(Kind::Lab, || format!("cannot make {}", path.display()))?;
+            files::create_dir(&path)?;
         }
         clean::note_reasons(&path, reasons)?;
         Ok((path, guard))

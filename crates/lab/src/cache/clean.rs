@@ -79,9 +79,9 @@ impl Cache {
     }
 
     /// Removes the workspaces of this kind whose reason is gone ([`Cache::workspace`]) and that nobody uses.
-    pub(super) fn clean_forsaken(&self, kind: &str) -> Result<Cleaned> {
+    pub(super) fn clean_forsaken(&self, kind: &str) -> Result<()> {
         let dir = self.root().join(kind);
-        self.clean_those(kind, |name| !reasons(&dir.join(name)).iter().all(|path| path.exists()))
+        self.clean_those(kind, |name| !reasons(&dir.join(name)).iter().all(|path| path.exists())).map(drop)
     }
 
     /// What each kind takes on disk.
@@ -111,10 +111,14 @@ fn clean_one(dir: &Path, name: &str, cleaned: &mut Cleaned) -> Result<()> {
     Ok(())
 }
 
-/// Notes what a workspace is for.
+/// Notes what a workspace is for, unless it was noted before: its key does not let that change.
 pub(super) fn note_reasons(workspace: &Path, paths: &[&Path]) -> Result<()> {
+    let note = workspace.join(REASONS);
+    if paths.is_empty() || note.exists() {
+        return Ok(());
+    }
     let bytes: Vec<&[u8]> = paths.iter().map(|path| path.as_os_str().as_bytes()).collect();
-    files::write(&workspace.join(REASONS), bytes.join(&0))
+    files::write(&note, bytes.join(&0))
 }
 
 /// What a workspace is for; nothing where it was not noted.
