@@ -23,6 +23,10 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::process::Command;
 use crate::progress::Job;
 
+/// The loader that goes with an unpacked libc6, below the folder of the packages: what was linked for a newer libc than the
+/// machine's is started by it.
+pub(crate) const LOADER: &str = "usr/lib64/ld-linux-x86-64.so.2";
+
 /// The packages to fetch, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {

@@ -3,10 +3,12 @@
 //! it.
 //!
 //! They are built by cargo when a guest first needs them, also by a test that uses the lab as a library. The result is
-//! cached by the sources; cargo's own folder is kept beside it, so that a change costs seconds. What runs in the guest is
-//! linked statically, so that any root file system will do.
+//! cached by the sources; cargo's own folder is kept beside it, so that a change costs seconds. All of them are linked
+//! statically: what runs in the guest so that any root file system will do, and what serves devices so that the crates that
+//! both stand on are compiled once.
 
 mod build;
+mod cargo_install;
 mod rublk;
 
 pub use rublk::{Rublk, rublk};
@@ -17,7 +19,6 @@ use build::Set;
 
 use crate::cache::Lease;
 use crate::error::Result;
-use crate::toolchain;
 
 /// What runs in the guest: the agent, `simctl`, `chrctl` and what tests bring.
 const GUEST: Set = Set {
@@ -41,7 +42,6 @@ const GUEST: Set = Set {
         "crates/gauge",
         "crates/proto",
     ],
-    rustflags: toolchain::STATIC,
 };
 
 /// What serves virtio devices on the host.
@@ -51,7 +51,6 @@ const DEVICE: Set = Set {
     includes: "blockyard-device",
     programs: &[("blockyard-device", "blockyard-device")],
     sources: &["Cargo.toml", "Cargo.lock", "crates/abi", "crates/device"],
-    rustflags: "",
 };
 
 /// The program that serves devices, kept in the cache for as long as this value lives.

@@ -4,13 +4,12 @@
 //! The kernel builds its own `core` from the sources of the very rustc that compiles it, makes its bindings with
 //! bindgen, and that needs a recent libclang. Distributions have these late or not at all. So: rust-src from the
 //! toolchain itself if rustup put it there, else from Debian's package of exactly that version; bindgen from the
-//! machine if it is new enough, else built by cargo into the cache; libclang from the machine.
+//! machine if it is new enough, else Debian's newer one; libclang from the machine.
 //!
 //! The kernel's Makefile finds bindgen in `PATH` only (it overrides the variable `BINDGEN`), and takes
 //! `RUST_LIB_SRC` and `LIBCLANG_PATH` from the environment: [`Toolchain::environment`].
 
 mod bindgen;
-mod cargo_install;
 mod libclang;
 mod llvm;
 mod rust_src;
@@ -21,7 +20,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-pub(crate) use self::cargo_install::Package;
 pub(crate) use self::libclang::find as find_libclang;
 pub(crate) use self::llvm::find as find_llvm;
 pub(crate) use self::rustc::Rustc;
@@ -30,7 +28,7 @@ use crate::error::{Context, Kind, Result};
 use crate::process::Command;
 use crate::version::Version;
 
-pub(crate) use self::bindgen::installed as installed_bindgen;
+pub(crate) use self::bindgen::{help as bindgen_help, installed as installed_bindgen};
 pub(crate) use self::rust_src::in_sysroot as rust_src_in_sysroot;
 
 /// The kinds of the cache's entries.
@@ -53,14 +51,14 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// Finds it, and fetches or builds what may be fetched or built: rust-src and bindgen. Anything else that is
+    /// Finds it, and fetches what may be fetched: rust-src and bindgen. Anything else that is
     /// missing is an error of [`Kind::Need`].
     pub fn ensure(cache: &Cache) -> Result<Self> {
         let rustc = Rustc::find()?;
         let libclang = libclang::find_or_error()?;
         let mut leases = Vec::new();
         let rust_src = rust_src::ensure(cache, &rustc, &mut leases)?;
-        let bindgen = bindgen::ensure(cache, &rustc, &mut leases)?;
+        let bindgen = bindgen::ensure(cache, &mut leases)?;
         Ok(Self { rustc, rust_src, bindgen, libclang, _leases: leases })
     }
 

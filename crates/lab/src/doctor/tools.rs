@@ -127,17 +127,16 @@ fn rust_src() -> Row {
 
 fn bindgen(recipe: &Recipe) -> Row {
     let needed = recipe.tools.bindgen;
-    let built = recipe.bindgen.version;
     let found = match toolchain::installed_bindgen() {
         Some((_, version)) if version >= needed => Found::Yes(version.to_string()),
-        _ => Found::Later(format!("the first build makes {built} with cargo")),
+        _ => Found::Later("the first build fetches Debian's newer package, 5 MB".into()),
     };
     Row {
         need: "bindgen",
         purpose: "the kernel",
         optional: false,
         found,
-        mend: format!("cargo install --locked --version {built} bindgen-cli"),
+        mend: toolchain::bindgen_help(needed),
     }
 }
 

@@ -3,13 +3,11 @@
 
 use std::path::Path;
 
-use rustix::process::Signal;
-
 use crate::cache::{Cache, Key, Lease};
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::{Command, Failure};
 use crate::progress::Job;
-use crate::toolchain::{Rustc, TARGET};
+use crate::toolchain::{Rustc, STATIC, TARGET};
 use crate::workspace;
 
 /// The kind of the cache's entries.
@@ -27,8 +25,6 @@ pub(super) struct Set {
     pub(super) programs: &'static [(&'static str, &'static str)],
     /// What they are built from, below the workspace's root.
     pub(super) sources: &'static [&'static str],
-    /// How they are compiled.
-    pub(super) rustflags: &'static str,
 }
 
 impl Set {
@@ -51,18 +47,18 @@ impl Set {
 
     fn build(&self, cache: &Cache, root: &Path, dir: &Path) -> Result<()> {
         // One for each workspace: to cargo the packages of two are the same, and what is older than the other's build is fresh.
-        let key = Key::new(self.label).with("workspace", root.as_os_str().as_encoded_bytes());
+        // The sets share it, as they share most of the crates that they stand on.
+        let key = Key::new(KIND).with("workspace", root.as_os_str().as_encoded_bytes());
         let (target_dir, _guard) =
-            cache.workspace("cargo", &key, &[root], &format!("cargo's folder for {}", self.what))?;
+            cache.workspace("cargo", &key, &[root], "cargo's folder for our programs")?;
         let job = Job::begin(format!("building {}", self.what));
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
             .arg(&target_dir)
             .current_dir(root)
-            .env("RUSTFLAGS", self.rustflags)
+            .env("RUSTFLAGS", STATIC)
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env_remove("CARGO_BUILD_TARGET")
-            .death_signal(Signal::TERM)
             .failure_kind(Kind::Build);
         for (package, program) in self.programs {
             cargo = cargo.args(["--package", package, "--bin", program]);

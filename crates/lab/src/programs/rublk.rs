@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use crate::cache::{Cache, Key, Lease};
 use crate::error::Result;
-use crate::toolchain::{Package, Rustc, TOOLS};
+use crate::programs::cargo_install::Package;
+use crate::toolchain::{Rustc, TOOLS};
 use crate::version::Version;
 
 /// The newest when this was written.
@@ -33,7 +34,6 @@ pub fn rublk() -> Result<Rublk> {
         version: VERSION,
         title: "rublk",
         purpose: "serves the bench's ublk disks",
-        for_guest: true,
         // The default is for disks in a graphics card's memory, and wants OpenCL.
         args: &["--no-default-features"],
         crates: 165,

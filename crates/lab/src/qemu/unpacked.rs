@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use crate::apt::{self, Request};
+use crate::apt::{self, LOADER, Request};
 use crate::cache::{Cache, Entry, Key, Lease};
 use crate::error::{Error, Kind, Result};
 use crate::files;
@@ -24,7 +24,6 @@ const PACKAGE: &str = "qemu-system-x86";
 const SPACE: u64 = 512 << 20;
 
 const PROGRAM: &str = "usr/bin/qemu-system-x86_64";
-const LOADER: &str = "usr/lib64/ld-linux-x86-64.so.2";
 const LIBRARIES: [&str; 3] =
     ["usr/lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/pulseaudio", "lib/x86_64-linux-gnu"];
 /// Where QEMU looks for firmware: its own, and what other packages bring.

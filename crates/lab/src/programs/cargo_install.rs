@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs that others keep in cargo's registry, built into a folder of the cache: bindgen, which the kernel's build needs,
-//! and servers that the bench compares with.
+//! Programs for a guest that others keep in cargo's registry, built into a folder of the cache: servers that the bench
+//! compares with.
 
 use std::path::Path;
 
-use rustix::process::Signal;
-
-use super::rustc::Rustc;
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::process::{self, Command, Failure};
 use crate::progress::Job;
+use crate::toolchain::{self, Rustc, TARGET};
 use crate::version::Version;
 
 /// A package of the registry.
@@ -23,8 +21,6 @@ pub(crate) struct Package<'a> {
     pub(crate) title: &'a str,
     /// What it is needed for, as it follows "which".
     pub(crate) purpose: &'a str,
-    /// Whether it runs in a guest: then it is linked statically, so that any root file system will do.
-    pub(crate) for_guest: bool,
     /// More of `cargo install`'s arguments.
     pub(crate) args: &'a [&'a str],
     /// Crates that cargo compiles for it, as counted: what the progress bar takes for its total.
@@ -44,18 +40,12 @@ impl Package<'_> {
             .arg(dir.join("target"))
             .args(["--no-track", self.name])
             .args(self.args)
+            .args(["--target", TARGET])
+            .env("RUSTFLAGS", toolchain::STATIC)
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("CARGO_BUILD_TARGET")
             .current_dir("/")
-            .death_signal(Signal::TERM)
             .failure_kind(Kind::Build);
-        let command = if self.for_guest {
-            command
-                .args(["--target", super::TARGET])
-                .env("RUSTFLAGS", super::STATIC)
-                .env_remove("CARGO_BUILD_TARGET")
-        } else {
-            command.env_remove("RUSTFLAGS")
-        };
         command
             .on_line(|_, line| {
                 if let Some(name) = line.trim_start().strip_prefix("Compiling ") {
@@ -89,10 +79,6 @@ impl Package<'_> {
         let message = format!("cannot build {title} {version}, which {purpose}");
         let kind = if offline { Kind::Network } else { Kind::Build };
         let error = Error::new(kind, message).with_source(error);
-        let network = "cargo fetches it from its registry: check the network";
-        error.with_help(match self.for_guest {
-            true => network.into(),
-            false => format!("{network}; or install {title} {version} yourself, where PATH finds it"),
-        })
+        error.with_help("cargo fetches it from its registry: check the network")
     }
 }
