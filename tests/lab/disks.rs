@@ -44,6 +44,21 @@ fn disks_come_and_go_while_the_guest_runs() {
 }
 
 #[test]
+#[ignore = "takes two minutes"]
+fn a_disk_that_the_guest_does_not_take_is_unplugged_again() {
+    on_bare_guest(|guest| {
+        guest.check("echo 0 >/sys/bus/virtio/drivers_autoprobe")?;
+        let error = guest.attach(Disk::size(1 << 20).serial("unseen")).unwrap_err();
+        assert!(error.to_string().contains("unseen"), "{error}");
+        assert_eq!(guest.detach("unseen").unwrap_err().kind(), Kind::NotFound);
+        guest.check("echo 1 >/sys/bus/virtio/drivers_autoprobe")?;
+        // In the same port.
+        guest.attach(Disk::size(1 << 20).serial("seen"))?;
+        guest.detach("seen")
+    });
+}
+
+#[test]
 fn what_the_guest_wrote_to_an_image_is_there_afterwards() {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("with, comma.img");

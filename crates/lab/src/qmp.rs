@@ -26,6 +26,8 @@ pub struct Qmp {
     /// What has come of the next message; a read that times out in its middle keeps it here.
     line: Vec<u8>,
     events: Vec<Value>,
+    /// Of the last command: QEMU's answer carries it. One that comes after its command was given up is not the next one's.
+    id: u64,
 }
 
 impl Qmp {
@@ -34,7 +36,7 @@ impl Qmp {
         let what = || format!("cannot reach QEMU at {}", socket.display());
         let stream = UnixStream::connect(socket).context(Kind::Lab, what)?;
         stream.set_read_timeout(Some(TICK)).context(Kind::Lab, what)?;
-        let mut qmp = Self { stream: BufReader::new(stream), line: Vec::new(), events: Vec::new() };
+        let mut qmp = Self { stream: BufReader::new(stream), line: Vec::new(), events: Vec::new(), id: 0 };
         qmp.message(Instant::now() + ANSWER)?;
         qmp.execute("qmp_capabilities", json!({}))?;
         Ok(qmp)
@@ -42,7 +44,8 @@ impl Qmp {
 
     /// Runs a command and gives what it returns; QEMU's refusal is an error with its own words.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
-        let line = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
+        self.id += 1;
+        let line = format!("{}\n", json!({ "execute": command, "arguments": arguments, "id": self.id }));
         self.stream
             .get_mut()
             .write_all(line.as_bytes())
@@ -52,6 +55,8 @@ impl Qmp {
             let mut message = self.message(deadline)?;
             if message.get("event").is_some() {
                 self.events.push(message);
+            } else if message["id"] != self.id {
+                tracing::debug!("QEMU's late answer: {message}");
             } else if let Some(error) = message.get("error") {
                 let why = error["desc"].as_str().unwrap_or("no reason given");
                 return Err(Error::new(Kind::Lab, format!("QEMU refused `{command}`: {why}")));
@@ -145,8 +150,8 @@ mod tests {
     fn an_event_between_command_and_answer_is_kept() {
         let (_dir, qmp) = fake(&[
             "{\"QMP\":{}}\n",
-            "{\"return\":{}}\n",
-            "{\"event\":\"DEVICE_DELETED\",\"data\":{\"device\":\"a\"}}\n{\"return\":{\"x\":1}}\n",
+            "{\"return\":{},\"id\":1}\n",
+            "{\"event\":\"DEVICE_DELETED\",\"data\":{\"device\":\"a\"}}\n{\"return\":{\"x\":1},\"id\":2}\n",
         ]);
         let mut qmp = qmp.unwrap();
         assert_eq!(qmp.execute("query-x", json!({})).unwrap()["x"], 1);
@@ -156,11 +161,21 @@ mod tests {
     }
 
     #[test]
+    fn a_late_answer_is_not_taken_for_the_next_commands() {
+        let (_dir, qmp) = fake(&[
+            "{\"QMP\":{}}\n",
+            "{\"return\":{},\"id\":1}\n",
+            "{\"error\":{\"desc\":\"of a command that was given up\"},\"id\":1}\n{\"return\":{\"x\":2},\"id\":2}\n",
+        ]);
+        assert_eq!(qmp.unwrap().execute("query-x", json!({})).unwrap()["x"], 2);
+    }
+
+    #[test]
     fn a_refusal_carries_qemus_words() {
         let (_dir, qmp) = fake(&[
             "{\"QMP\":{}}\n",
-            "{\"return\":{}}\n",
-            "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no slot left\"}}\n",
+            "{\"return\":{},\"id\":1}\n",
+            "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no slot left\"},\"id\":2}\n",
         ]);
         let error = qmp.unwrap().execute("device_add", json!({})).unwrap_err();
         assert!(error.to_string().contains("no slot left"), "{error}");
@@ -168,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_qemu_that_goes_away_is_a_dead_machine() {
-        let (_dir, qmp) = fake(&["{\"QMP\":{}}\n", "{\"return\":{}}\n"]);
+        let (_dir, qmp) = fake(&["{\"QMP\":{}}\n", "{\"return\":{},\"id\":1}\n"]);
         let error = qmp.unwrap().execute("query-x", json!({})).unwrap_err();
         assert_eq!(error.kind(), Kind::MachineDied, "{error}");
     }

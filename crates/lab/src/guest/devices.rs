@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use blockyard_proto::{Presence, Request};
 use serde_json::json;
 
-use super::hotplug::LIMIT;
+use super::hotplug::{LIMIT, may_be_there};
 use super::{Guest, lock};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
@@ -34,31 +34,37 @@ impl Guest {
         self.backends.add(backend);
         let driven = DRIVEN.contains(&shape.virtio_id);
         let presence = if driven { Presence::Driven } else { Presence::Present };
-        if let Err(error) = self.plug_device(&frontend).and_then(|()| self.await_device(&frontend, presence))
-        {
-            lock(&self.slots).release_device(&name);
-            // What is wrong comes first; a backend that cannot be ended says so in the log.
-            if let Err(also) = self.backends.remove(&name) {
-                tracing::warn!("{also}");
+        if let Err(error) = self.plug_device(&frontend) {
+            if !may_be_there(&error) {
+                self.forget_device(&name);
+            }
+            return Err(error);
+        }
+        if let Err(error) = self.await_device(&frontend, presence) {
+            match self.unplug_device(&frontend) {
+                Ok(()) => self.forget_device(&name),
+                // Its place stays taken, and its program with it: QEMU has both. It can still be detached.
+                Err(also) => tracing::warn!("{name} stays plugged in: {also}"),
             }
             return Err(error);
         }
         Ok(name)
     }
 
+    /// After a plug that did not come about. What was wrong with that is told; a program that cannot be ended says so in the
+    /// log.
+    fn forget_device(&self, name: &str) {
+        lock(&self.slots).release_device(name);
+        if let Err(also) = self.backends.remove(name) {
+            tracing::warn!("{also}");
+        }
+    }
+
     /// Unplugs a device and waits until the guest and QEMU have let go of it; then its program ends.
     pub fn detach_device(&self, name: &str) -> Result<()> {
         self.backends.find(name)?;
         let frontend = self.frontend(name)?;
-        let limit = self.accel().scale(LIMIT);
-        let device = frontend.device_id();
-        self.with_qmp(|qmp| {
-            qmp.execute("device_del", json!({ "id": device }))?;
-            qmp.await_event(limit, &format!("unplugging {name}"), |event| {
-                event["event"] == "DEVICE_DELETED" && event["data"]["device"] == device.as_str()
-            })?;
-            qmp.execute("chardev-remove", json!({ "id": frontend.chardev_id() })).map(drop)
-        })?;
+        self.unplug_device(&frontend)?;
         self.await_device(&frontend, Presence::Gone)?;
         lock(&self.slots).release_device(name);
         self.backends.remove(name)
@@ -82,10 +88,19 @@ impl Guest {
             match qmp.execute("device_add", frontend.device()) {
                 Ok(_) => Ok(()),
                 Err(error) => {
-                    qmp.execute("chardev-remove", json!({ "id": frontend.chardev_id() }))?;
+                    if let Err(also) = qmp.execute("chardev-remove", json!({ "id": frontend.chardev_id() })) {
+                        tracing::warn!("{also}");
+                    }
                     Err(error)
                 }
             }
+        })
+    }
+
+    fn unplug_device(&self, frontend: &Frontend) -> Result<()> {
+        self.with_qmp(|qmp| {
+            self.unplug_from(qmp, &frontend.device_id(), &frontend.name)?;
+            qmp.execute("chardev-remove", json!({ "id": frontend.chardev_id() })).map(drop)
         })
     }
 

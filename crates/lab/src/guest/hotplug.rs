@@ -22,9 +22,18 @@ impl Guest {
     /// `/dev/disk/by-id/virtio-SERIAL`.
     pub fn attach(&self, disk: Disk) -> Result<String> {
         let drive = lock(&self.slots).place(&disk, Cache::open()?.root())?;
-        let plugged = self.plug(&drive).and_then(|()| self.await_disk(&drive.serial, true));
-        if let Err(error) = plugged {
-            lock(&self.slots).release(&drive.serial);
+        if let Err(error) = self.plug(&drive) {
+            if !may_be_there(&error) {
+                lock(&self.slots).release(&drive.serial);
+            }
+            return Err(error);
+        }
+        if let Err(error) = self.await_disk(&drive.serial, true) {
+            match self.unplug(&drive) {
+                Ok(()) => lock(&self.slots).release(&drive.serial),
+                // The place stays taken: QEMU would refuse the next disk there. It can still be detached.
+                Err(also) => tracing::warn!("{} stays plugged in: {also}", drive.serial),
+            }
             return Err(error);
         }
         Ok(drive.serial)
@@ -35,18 +44,28 @@ impl Guest {
         let drive = lock(&self.slots).find(serial).cloned().ok_or_else(|| {
             Error::new(Kind::NotFound, format!("this guest has no disk with the serial {serial}"))
         })?;
-        let device = format!("dev-{}", drive.id);
-        let limit = self.accel().scale(LIMIT);
-        self.with_qmp(|qmp| {
-            qmp.execute("device_del", json!({ "id": device }))?;
-            qmp.await_event(limit, &format!("unplugging {serial}"), |event| {
-                event["event"] == "DEVICE_DELETED" && event["data"]["device"] == device.as_str()
-            })?;
-            qmp.execute("blockdev-del", json!({ "node-name": drive.id })).map(drop)
-        })?;
+        self.unplug(&drive)?;
         self.await_disk(serial, false)?;
         lock(&self.slots).release(serial);
         Ok(())
+    }
+
+    /// Takes it from QEMU, which asks the guest first.
+    fn unplug(&self, drive: &Drive) -> Result<()> {
+        let device = format!("dev-{}", drive.id);
+        self.with_qmp(|qmp| {
+            self.unplug_from(qmp, &device, &drive.serial)?;
+            qmp.execute("blockdev-del", json!({ "node-name": drive.id })).map(drop)
+        })
+    }
+
+    /// Takes a device from QEMU, called `name` where people wait for it, and waits until it has let go.
+    pub(super) fn unplug_from(&self, qmp: &mut Qmp, device: &str, name: &str) -> Result<()> {
+        qmp.execute("device_del", json!({ "id": device }))?;
+        qmp.await_event(self.accel().scale(LIMIT), &format!("unplugging {name}"), |event| {
+            event["event"] == "DEVICE_DELETED" && event["data"]["device"] == device
+        })
+        .map(drop)
     }
 
     fn plug(&self, drive: &Drive) -> Result<()> {
@@ -55,7 +74,9 @@ impl Guest {
             match qmp.execute("device_add", drive.device()) {
                 Ok(_) => Ok(()),
                 Err(error) => {
-                    qmp.execute("blockdev-del", json!({ "node-name": drive.id }))?;
+                    if let Err(also) = qmp.execute("blockdev-del", json!({ "node-name": drive.id })) {
+                        tracing::warn!("{also}");
+                    }
                     Err(error)
                 }
             }
@@ -77,4 +98,9 @@ impl Guest {
         };
         f(qmp)
     }
+}
+
+/// Whether what was to be plugged in may be there all the same: QEMU has not said no, it has not answered.
+pub(super) fn may_be_there(error: &Error) -> bool {
+    error.kind() == Kind::Timeout
 }
