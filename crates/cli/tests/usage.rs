@@ -170,3 +170,13 @@ fn output_that_cannot_be_written_is_an_error_and_no_panic() {
     let ran = run(blockyard().args(["ps", "--json"]).stdout(write));
     assert_eq!((ran.code, ran.stderr.as_str()), (141, ""), "{ran}");
 }
+
+#[test]
+fn what_only_a_new_guest_can_be_given_is_refused_for_one_that_runs() {
+    for option in ["--profile=debug", "--series=7.2", "--mem=2G", "--cpus=1", "--accel=tcg", "--qemu=system"]
+    {
+        let ran = run(blockyard().args(["exec", "--guest", "mine", option, "--", "true"]));
+        assert_eq!(ran.code, 2, "{option}: {ran}");
+        ran.says("cannot be used with");
+    }
+}

@@ -136,7 +136,7 @@ impl<'a> Command<'a> {
     }
 
     /// What the kernel sends the child if we die without a destructor. SIGKILL, unless the child has
-    /// children of its own that it must end first: `make` and `cargo` pass SIGTERM on.
+    /// children of its own that it must end first, as `make` does on SIGTERM.
     #[must_use]
     pub fn death_signal(mut self, signal: Signal) -> Self {
         self.death_signal = signal;

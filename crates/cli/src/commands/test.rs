@@ -6,12 +6,17 @@
 
 use std::process::ExitCode;
 
-use blockyard_lab::process::Command;
+use blockyard_lab::process::{self, Command};
 use blockyard_lab::qemu::Qemu;
 use blockyard_lab::{Kernel, KernelSpec, Kind, Result, modules, programs, progress, rootfs, workspace};
 
 use super::machine;
 use crate::args;
+
+/// What cargo starts a test with, by its name for our only host.
+const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
+/// The module of those of the command's tests that boot guests.
+const IN_A_GUEST: &str = "in_a_guest::";
 
 /// Runs the tests; an error if one failed, with cargo's own words above it.
 pub fn run(args: &args::Test) -> Result<ExitCode> {
@@ -39,8 +44,15 @@ pub fn run(args: &args::Test) -> Result<ExitCode> {
     if let Some(filter) = &args.filter {
         cargo = cargo.arg(filter);
     }
+    // cargo does not pass on what ends it, so each test's process is bound to cargo's life. Where there is no such tool, tests
+    // whose cargo is killed run to their end.
+    if let Some(setpriv) = process::find_program("setpriv") {
+        cargo = cargo.env(RUNNER, format!("{} --pdeathsig KILL", setpriv.display()));
+    }
     if args.slow {
         cargo = cargo.args(["--", "--include-ignored"]);
+    } else if args.host {
+        cargo = cargo.args(["--", "--skip", IN_A_GUEST]);
     }
     cargo.run_in_foreground()?;
     Ok(ExitCode::SUCCESS)

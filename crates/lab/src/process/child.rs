@@ -105,12 +105,17 @@ impl Child {
         }
     }
 
-    /// Ends the whole group: SIGTERM, then SIGKILL when the grace is over. Returns how the child ended.
+    /// Ends the whole group, or the child alone where it shares ours: SIGTERM, then SIGKILL when the grace is over. Returns how
+    /// the child ended.
     pub fn end(&mut self) -> Result<ExitStatus> {
         if self.status.is_none() && !self.grace.is_zero() {
-            self.signal_group(Signal::TERM);
             // A stopped process handles no SIGTERM.
-            self.signal_group(Signal::CONT);
+            for signal in [Signal::TERM, Signal::CONT] {
+                match self.own_group {
+                    true => self.signal_group(signal),
+                    false => self.signal(signal)?,
+                }
+            }
             self.ended_within(self.grace)?;
         }
         self.end_now()

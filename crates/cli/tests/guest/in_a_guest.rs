@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The command with a guest: exit codes as if local, ends that have a name, and nothing left behind.
-
-mod common;
+//! Exit codes as if local, ends that have a name, and nothing left behind.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{guest_folders, run, survivors, unshared};
+use crate::common::{guest_folders, run, survivors, unshared};
 
 /// The command with a runtime folder of this test's own, so that what it leaves can be counted.
 fn blockyard(runtime: &Path) -> Command {
-    let mut command = common::blockyard();
+    let mut command = crate::common::blockyard();
     command.env("XDG_RUNTIME_DIR", runtime);
     command
 }
@@ -62,6 +60,17 @@ fn streams_are_apart_and_the_exit_code_is_the_commands() {
         run(blockyard(runtime.path()).args(["exec", "--", "sh", "-c", "echo out; echo err >&2; exit 42"]));
     assert_eq!((ran.code, ran.stdout.as_str()), (42, "out\n"), "{ran}");
     assert!(ran.stderr.ends_with("err\n") && !ran.stderr.contains("out\n"), "{ran}");
+    nothing_left(runtime.path());
+}
+
+#[test]
+fn output_that_nobody_reads_ends_the_command_without_a_word() {
+    let runtime = folder();
+    let (read, write) = std::io::pipe().unwrap();
+    drop(read);
+    let ran = run(blockyard(runtime.path()).args(["exec", "--", "dmesg"]).stdout(write));
+    assert_eq!(ran.code, 141, "{ran}");
+    assert!(!ran.stderr.contains("error"), "{ran}");
     nothing_left(runtime.path());
 }
 
