@@ -170,6 +170,26 @@ pub struct MachineChoice {
     pub append: Vec<String>,
 }
 
+impl MachineChoice {
+    /// The options that a guest which runs already has no use for.
+    const OF_A_NEW_GUEST: [&str; 14] = [
+        "profile",
+        "series",
+        "source",
+        "fragments",
+        "builtin",
+        "disks",
+        "devices",
+        "mem",
+        "cpus",
+        "accel",
+        "qemu",
+        "net",
+        "modules",
+        "append",
+    ];
+}
+
 /// Which QEMU.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Qemu {
@@ -212,7 +232,7 @@ pub struct Exec {
     #[command(flatten)]
     pub machine: MachineChoice,
     /// Run in this guest, which runs already, instead of booting one
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["disks", "devices", "net", "modules", "append"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = MachineChoice::OF_A_NEW_GUEST)]
     pub guest: Option<String>,
     /// Files to put into the guest's working directory first (may be repeated)
     #[arg(long = "in", value_name = "FILE")]

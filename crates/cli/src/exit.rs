@@ -16,6 +16,20 @@ pub const MACHINE_DIED: u8 = 123;
 pub const TIMEOUT: u8 = 124;
 /// The lab could not do its part, so that nothing is known about what was asked.
 pub const LAB: u8 = 125;
+/// A shell's code for a program that SIGPIPE has ended.
+pub const READER_GONE: u8 = 128 + 13;
+
+/// The cause of an error: whoever read our output reads no more. They know, so nothing is said of it.
+#[derive(Debug)]
+pub struct ReaderGone;
+
+impl std::fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("its reader has gone")
+    }
+}
+
+impl StdError for ReaderGone {}
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HELP: Style = AnsiColor::Cyan.on_default().bold();
@@ -34,6 +48,9 @@ pub fn code(error: &Error) -> u8 {
 
 /// Prints the error, its causes and what to do, and gives the exit code.
 pub fn report(error: &Error) -> ExitCode {
+    if error.source().is_some_and(|cause| cause.is::<ReaderGone>()) {
+        return ExitCode::from(READER_GONE);
+    }
     anstream::eprintln!("{ERROR}error{ERROR:#}: {error}");
     let mut said = error.to_string();
     let mut cause = error.source();

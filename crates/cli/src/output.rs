@@ -1,25 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A standard output that cannot be written to: a reader that has read enough (`blockyard ps | head -1`), a disk that
+//! An output that cannot be written to: a reader that has read enough (`blockyard ps | head -1`), a disk that
 //! is full.
 //!
-//! `println!` panics then. That is not as bad as it sounds, since a panic unwinds, and whatever this process has started
+//! What a guest's command prints is passed on by [`pass_on`], whose error says which of the two it was. `println!` panics then. That is not as bad as it sounds, since a panic unwinds, and whatever this process has started
 //! ends with the values that own it; the default action of SIGPIPE would leave it behind. So such a panic is let go
 //! its way, and told to the user as what it is.
 
 use std::any::Any;
+use std::io::{ErrorKind, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 
-use blockyard_lab::{Error, Kind};
+use blockyard_lab::{Error, Kind, Result};
 
-use crate::exit;
+use crate::exit::{self, ReaderGone};
 
 /// How the standard library's message begins.
 const UNWRITTEN: &str = "failed printing to stdout";
 /// `include/uapi/asm-generic/errno-base.h`.
 const EPIPE: i32 = 32;
-/// A shell's code for a program that SIGPIPE has ended.
-const READER_GONE: u8 = 128 + 13;
+
+/// Passes bytes on to an output of ours, at once. Where its reader has gone, the error ends the command as SIGPIPE would end a
+/// local one: see [`ReaderGone`].
+pub fn pass_on(mut to: impl Write, bytes: &[u8]) -> Result<()> {
+    to.write_all(bytes).and_then(|()| to.flush()).map_err(|e| {
+        let gone = e.kind() == ErrorKind::BrokenPipe;
+        let error = Error::new(Kind::Lab, "cannot pass the command's output on");
+        if gone { error.with_source(ReaderGone) } else { error.with_source(e) }
+    })
+}
 
 /// Runs the command, and ends it in good order if its output is not taken.
 pub fn guarded(command: impl FnOnce() -> ExitCode) -> ExitCode {
@@ -42,7 +51,7 @@ pub fn guarded(command: impl FnOnce() -> ExitCode) -> ExitCode {
 fn end(message: &str) -> ExitCode {
     // Whoever has closed the pipe knows.
     if message.contains(&std::io::Error::from_raw_os_error(EPIPE).to_string()) {
-        return ExitCode::from(READER_GONE);
+        return ExitCode::from(exit::READER_GONE);
     }
     let cause = message.trim_start_matches(UNWRITTEN).trim_start_matches(": ");
     exit::report(&Error::new(Kind::Lab, format!("standard output cannot be written to: {cause}")))

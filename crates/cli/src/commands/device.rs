@@ -9,7 +9,7 @@ use blockyard_lab::{Error, Kind, Result};
 
 use crate::args;
 
-/// Serves until Ctrl-C or SIGTERM, which is success: there is no other end.
+/// Serves until Ctrl-C, SIGTERM or a closing terminal, which is success: there is no other end.
 pub fn run(args: args::Device) -> Result<ExitCode> {
     let spec = parse(&args.spec)?;
     let trace = args.trace.map(|file| TraceOptions { file, requests: args.trace_requests });

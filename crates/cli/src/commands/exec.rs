@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `blockyard exec`: one command in a guest, with streams and exit code as if it were local.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use blockyard_lab::guest::{Session, Status, To};
-use blockyard_lab::{Error, Kind, Result, Visit};
+use blockyard_lab::{Result, Visit};
 
 use super::machine::prepare;
-use crate::args;
+use crate::{args, output};
 
 /// Runs it in a guest that runs already, or in one that is booted for it.
 pub fn run(args: &args::Exec) -> Result<ExitCode> {
@@ -43,12 +43,8 @@ fn exec(session: &Session, args: &args::Exec) -> Result<Status> {
 }
 
 fn pass_on(to: To, bytes: &[u8]) -> Result<()> {
-    let written = match to {
-        To::Stdout => {
-            let mut stdout = std::io::stdout().lock();
-            stdout.write_all(bytes).and_then(|()| stdout.flush())
-        }
-        To::Stderr => std::io::stderr().lock().write_all(bytes),
-    };
-    written.map_err(|e| Error::new(Kind::Lab, "cannot pass the command's output on").with_source(e))
+    match to {
+        To::Stdout => output::pass_on(std::io::stdout().lock(), bytes),
+        To::Stderr => output::pass_on(std::io::stderr().lock(), bytes),
+    }
 }

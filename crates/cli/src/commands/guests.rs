@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use blockyard_lab::registry::{Info, Registry};
 use blockyard_lab::{Error, Kind, Result};
 
-use crate::args;
+use crate::{args, exit};
 
 /// Lists the guests of this user.
 pub fn ps(args: &args::Ps) -> Result<ExitCode> {
@@ -42,18 +42,24 @@ fn age(seconds: u64) -> String {
     }
 }
 
-/// Ends guests, and says so.
+/// Ends guests, and says so: each that can be ended, whatever becomes of the others.
 pub fn stop(args: &args::Stop) -> Result<ExitCode> {
     let registry = Registry::open()?;
     let names = match args.all {
         true => registry.list()?.into_iter().map(|guest| guest.name).collect(),
         false => args.names.clone(),
     };
+    let mut failed = None;
     for name in names {
-        registry.stop(&name)?;
-        println!("{name} has ended");
+        match registry.stop(&name) {
+            Ok(()) => println!("{name} has ended"),
+            // It has ended by itself since it was listed.
+            Err(error) if args.all && error.kind() == Kind::NotFound => {}
+            Err(error) if failed.is_none() => failed = Some(error),
+            Err(error) => drop(exit::report(&error)),
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 #[cfg(test)]

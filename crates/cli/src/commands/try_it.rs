@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `blockyard try`: the page of an example, typed into a guest, and then the prompt.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -10,7 +10,7 @@ use blockyard_lab::guest::Left;
 use blockyard_lab::{Device, Disk, Error, Guest, Kind, Result};
 
 use super::machine::prepare;
-use crate::args;
+use crate::{args, output};
 
 const PROMPT: Style = Style::new().bold();
 const NAME: Style = AnsiColor::Cyan.on_default().bold();
@@ -70,9 +70,7 @@ impl Audience for Show<'_> {
     }
 
     fn printed(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut stdout = std::io::stdout().lock();
-        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-        written.map_err(|e| Error::new(Kind::Lab, "cannot pass the output on").with_source(e))
+        output::pass_on(std::io::stdout().lock(), bytes)
     }
 
     fn ended(&mut self, entry: &Entry, answer: Answer) -> Result<()> {
