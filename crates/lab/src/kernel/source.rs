@@ -3,7 +3,9 @@
 //!
 //! An archive is unpacked into the cache without what an x86 guest cannot use (see `leave_out` in `kernel.toml`):
 //! some 1.3 GB. A folder is used where it is; whoever works in it wants a rebuild after each change, so its state is
-//! looked at (what git says, if it is a git tree) and `make` runs again when that changed.
+//! looked at ([`state`]) and `make` runs again when that changed.
+
+mod state;
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +14,7 @@ use crate::apt::{self, Request};
 use crate::cache::{Cache, Key, Lease};
 use crate::error::{Context, Error, Kind, Result};
 use crate::files;
-use crate::process::{Command, find_program};
+use crate::process::Command;
 use crate::progress::Job;
 
 /// The kind of the cache's entries.
@@ -103,7 +105,7 @@ impl Source {
                 Error::new(Kind::Usage, message).with_help(format!("make -C {} mrproper", dir.display()))
             );
         }
-        let state = Some(state(&dir)?);
+        let state = Some(state::of(&dir)?);
         Ok(Self { id: dir.display().to_string(), dir, version, state, lease: None })
     }
 }
@@ -163,30 +165,6 @@ fn parse_version(makefile: &str) -> Option<String> {
     let (major, minor) = (field("VERSION")?, field("PATCHLEVEL")?);
     let patch = field("SUBLEVEL").filter(|s| !s.is_empty()).map(|s| format!(".{s}")).unwrap_or_default();
     Some(format!("{major}.{minor}{patch}{}", field("EXTRAVERSION").unwrap_or_default()))
-}
-
-/// A hash that changes when the tree does: of git's commit and differences; for a folder that git does not know, of
-/// the newest change anywhere in it.
-fn state(dir: &Path) -> Result<String> {
-    if dir.join(".git").exists() && find_program("git").is_some() {
-        let git = |args: &[&str]| Command::new("git").arg("-C").arg(dir).args(args).read();
-        let parts = [git(&["rev-parse", "HEAD"])?, git(&["diff", "HEAD"])?, git(&["status", "--porcelain"])?];
-        return Ok(format!("git {}", blake3::hash(&parts.concat()).to_hex()));
-    }
-    Ok(format!("files {}", newest(dir)?))
-}
-
-/// Modification time of the newest file or folder, in nanoseconds since 1970.
-fn newest(dir: &Path) -> Result<i128> {
-    use std::os::unix::fs::MetadataExt;
-    let what = || format!("cannot look at {}", dir.display());
-    let time = |m: &std::fs::Metadata| i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec());
-    let mut newest = time(&dir.symlink_metadata().context(Kind::Lab, what)?);
-    for path in files::children(dir)? {
-        let meta = path.symlink_metadata().context(Kind::Lab, what)?;
-        newest = newest.max(if meta.is_dir() { self::newest(&path)? } else { time(&meta) });
-    }
-    Ok(newest)
 }
 
 #[cfg(test)]
