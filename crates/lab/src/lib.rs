@@ -7,6 +7,7 @@ pub mod cache;
 pub mod doctor;
 pub mod error;
 mod files;
+mod flock;
 pub mod guest;
 pub mod initramfs;
 pub mod interrupt;

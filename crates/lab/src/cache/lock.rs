@@ -1,27 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The lock of one cache entry: a `flock` that dies with its holder, waited for in a way that Ctrl-C ends.
+//! The lock of one cache entry: a [`flock`] whose file may be taken away, and says who holds it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::Duration;
-
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::{files, interrupt, progress};
-
-/// Who may hold it at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hold {
-    /// Other users may, a maker may not.
-    Shared,
-    /// Nobody else may.
-    Alone,
-}
+pub(super) use crate::flock::Hold;
+use crate::{files, flock, interrupt, progress};
 
 /// A held lock; dropping it lets go. Only who holds it alone may take its file away ([`Lock::remove`]): whoever waited for
 /// it finds that out and begins anew, or two would hold two different files of one name.
@@ -34,17 +20,15 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the lock if nobody is in the way.
     pub(super) fn try_take(path: &Path, hold: Hold) -> Result<Option<Self>> {
-        let how = match hold {
-            Hold::Shared => FlockOperation::NonBlockingLockShared,
-            Hold::Alone => FlockOperation::NonBlockingLockExclusive,
-        };
         loop {
             let file = open(path)?;
-            match flock(&file, how) {
-                Ok(()) if is_at(&file, path)? => return Ok(Some(Self::held(file, path, hold))),
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Ok(None),
-                Err(e) => return Err(e).context(Kind::Lab, || format!("cannot lock {}", path.display())),
+            if !flock::attempt(&file, hold)
+                .context(Kind::Lab, || format!("cannot lock {}", path.display()))?
+            {
+                return Ok(None);
+            }
+            if flock::is_at(&file, path)? {
+                return Ok(Some(Self::held(file, path, hold)));
             }
         }
     }
@@ -63,11 +47,11 @@ impl Lock {
     }
 
     fn wait_for(file: File, path: &Path, hold: Hold, what: &str) -> Result<Self> {
-        wait(&file, hold).map_err(|e| match e.kind() {
+        flock::wait(&file, hold, interrupt::check).map_err(|e| match e.kind() {
             Kind::Interrupted => e,
             _ => Error::new(Kind::Lab, format!("cannot lock {}", path.display())).with_source(e),
         })?;
-        if is_at(&file, path)? {
+        if flock::is_at(&file, path)? {
             return Ok(Self::held(file, path, hold));
         }
         Self::take(path, hold, what)
@@ -75,8 +59,9 @@ impl Lock {
 
     /// Lets others use it too; nothing if somebody held it alone in between and took the file away.
     pub(super) fn share(self, what: &str) -> Result<Option<Self>> {
-        wait(&self.file, Hold::Shared).context(Kind::Lab, || format!("cannot share the lock of {what}"))?;
-        Ok(is_at(&self.file, &self.path)?.then_some(self))
+        flock::wait(&self.file, Hold::Shared, interrupt::check)
+            .context(Kind::Lab, || format!("cannot share the lock of {what}"))?;
+        Ok(flock::is_at(&self.file, &self.path)?.then_some(self))
     }
 
     /// Lets go of a lock that is held alone, and takes its file away.
@@ -95,17 +80,6 @@ impl Lock {
     }
 }
 
-/// Whether the file that was opened is still the one of that name.
-fn is_at(file: &File, path: &Path) -> Result<bool> {
-    let what = || format!("cannot look at the lock {}", path.display());
-    let opened = file.metadata().context(Kind::Lab, what)?;
-    match path.symlink_metadata() {
-        Ok(named) => Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino())),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e).context(Kind::Lab, what),
-    }
-}
-
 fn open(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -116,37 +90,6 @@ fn holder(mut file: &File) -> Option<u32> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
-}
-
-/// Blocks in a thread of its own, so that Ctrl-C can end the wait. The thread's descriptor shares the lock with
-/// ours: when we give up, it drops the last one, and with it the lock, as soon as it gets it.
-fn wait(file: &File, hold: Hold) -> Result<()> {
-    let twin = file.try_clone().context(Kind::Lab, || "cannot duplicate the lock's descriptor")?;
-    let how = if hold == Hold::Alone { FlockOperation::LockExclusive } else { FlockOperation::LockShared };
-    let (done, outcome) = mpsc::sync_channel(1);
-    std::thread::Builder::new()
-        .name("blockyard-lock".into())
-        .spawn(move || {
-            let result = loop {
-                match flock(&twin, how) {
-                    Err(Errno::INTR) => {}
-                    other => break other,
-                }
-            };
-            drop(twin);
-            // Nobody listens any more after Ctrl-C.
-            let _ = done.send(result);
-        })
-        .context(Kind::Lab, || "cannot start the thread that waits for a lock")?;
-    loop {
-        match outcome.recv_timeout(Duration::from_millis(100)) {
-            Ok(result) => return result.context(Kind::Lab, || "flock failed"),
-            Err(mpsc::RecvTimeoutError::Timeout) => interrupt::check()?,
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                return Err(Error::new(Kind::Lab, "the thread that waited for a lock has died"));
-            }
-        }
-    }
 }
 
 #[cfg(test)]
