@@ -16,9 +16,9 @@ pub use folder::Claim;
 pub use info::Info;
 
 use crate::error::{Error, Kind, Result};
-use crate::files;
-pub(crate) use folder::Lock;
-use folder::private_dir;
+use crate::{files, interrupt};
+pub(crate) use folder::{Attempt, DOOR, Lock};
+use folder::{LOCK, private_dir};
 
 /// The longest name of a guest: a socket's path may have 107 bytes in all.
 const MAX_NAME: usize = 24;
@@ -52,7 +52,7 @@ impl Registry {
         if let Some(name) = name {
             check_name(name)?;
         }
-        let _registry = Lock::wait(&self.base.join("lock"))?;
+        let _registry = self.lock()?;
         self.sweep()?;
         let name = match name {
             Some(name) => name.to_owned(),
@@ -73,14 +73,16 @@ impl Registry {
 
     /// The guests that run, by name.
     pub fn list(&self) -> Result<Vec<Info>> {
-        let _registry = Lock::wait(&self.base.join("lock"))?;
-        self.sweep()?;
-        Ok(self.folders()?.iter().filter_map(|dir| Info::read(dir)).collect())
+        let _registry = self.lock()?;
+        self.guests()
     }
 
     /// The guest of this name, and its folder.
     pub fn find(&self, name: &str) -> Result<(Info, PathBuf)> {
-        let guests = self.list()?;
+        self.pick(self.list()?, name)
+    }
+
+    fn pick(&self, guests: Vec<Info>, name: &str) -> Result<(Info, PathBuf)> {
         let names: Vec<&str> = guests.iter().map(|g| g.name.as_str()).collect();
         let known = if names.is_empty() {
             "no guest runs".into()
@@ -96,15 +98,30 @@ impl Registry {
 
     /// Ends a guest and waits until its owner has cleaned up after it.
     pub fn stop(&self, name: &str) -> Result<()> {
-        let (info, dir) = self.find(name)?;
-        stop::stop(&info, &dir)
+        let registry = self.lock()?;
+        let (info, dir) = self.pick(self.guests()?, name)?;
+        stop::ask(&info, &dir)?;
+        // The owner needs it to clean up.
+        drop(registry);
+        stop::await_end(&info, &dir)
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        Lock::take(&self.base.join(LOCK), interrupt::check)
+    }
+
+    /// Those that run, without what is left of others. The registry's lock is held.
+    fn guests(&self) -> Result<Vec<Info>> {
+        self.sweep()?;
+        Ok(self.folders()?.iter().filter_map(|dir| Info::read(dir)).collect())
     }
 
     /// Ends what is left of guests whose owner is gone. The registry's lock is held.
     fn sweep(&self) -> Result<()> {
         for dir in self.folders()? {
-            // A folder without its lock file is one whose making was cut off.
-            if let Some(_orphan) = Lock::attempt(&dir.join("lock"))? {
+            // A folder without its lock file is one whose making or removal was cut off.
+            let attempt = Lock::attempt(&dir.join(LOCK))?;
+            if matches!(attempt, Attempt::Taken(_) | Attempt::Gone) {
                 if let Some(info) = Info::read(&dir) {
                     stop::kill(&info, &dir)?;
                 }

@@ -17,10 +17,15 @@ pub const MARKER: &str = "stopped";
 /// How long the owner may take to clean up.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Ends a guest whose owner lives.
-pub fn stop(info: &Info, dir: &Path) -> Result<()> {
+/// Tells a guest whose owner lives to end. The registry's lock is held: a marker in a folder that is being removed would
+/// keep it from going.
+pub fn ask(info: &Info, dir: &Path) -> Result<()> {
     files::write(&dir.join(MARKER), "")?;
-    signal(info, dir, Signal::TERM)?;
+    signal(info, dir, Signal::TERM)
+}
+
+/// Waits until its owner has cleaned up after it.
+pub fn await_end(info: &Info, dir: &Path) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while dir.exists() {
         interrupt::check()?;

@@ -80,3 +80,71 @@ fn a_stranger_with_the_same_process_number_is_left_alone() {
     info("gone", std::process::id()).write(&dir).unwrap();
     assert_eq!(registry.list().unwrap(), []);
 }
+
+#[test]
+fn a_guest_that_ends_while_others_look_is_no_error_and_leaves_nothing() {
+    let (_dir, registry) = registry();
+    std::thread::scope(|scope| {
+        let looks = || (0..500).try_for_each(|_| registry.list().map(drop));
+        let lookers = [scope.spawn(looks), scope.spawn(looks)];
+        for _ in 0..500 {
+            let claim = registry.claim(Some("a")).unwrap();
+            let dir = claim.dir().to_owned();
+            drop(claim);
+            assert!(!dir.exists());
+        }
+        lookers.into_iter().for_each(|looker| looker.join().unwrap().unwrap());
+    });
+}
+
+#[test]
+fn stop_waits_for_the_owner_without_keeping_it_from_its_work() {
+    let (_dir, registry) = registry();
+    let claim = registry.claim(Some("a")).unwrap();
+    claim.publish(&info("a", 0)).unwrap();
+    std::thread::scope(|scope| {
+        let stops = scope.spawn(|| registry.stop("a"));
+        let marker = claim.dir().join(stop::MARKER);
+        while !marker.exists() {
+            assert!(!stops.is_finished());
+            std::thread::yield_now();
+        }
+        drop(claim);
+        stops.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_lock_that_went_with_its_guest_is_not_held() {
+    let (_dir, registry) = registry();
+    let claim = registry.claim(Some("a")).unwrap();
+    let door = claim.dir().join(DOOR);
+    let Attempt::Taken(other) = Lock::attempt(&door).unwrap() else { panic!("nobody holds it") };
+    let mut ends = Some((claim, other));
+    let turn = Lock::wait(&door, || {
+        drop(ends.take());
+        Ok(())
+    });
+    assert!(turn.unwrap().is_none());
+    assert!(matches!(Lock::attempt(&door).unwrap(), Attempt::Gone));
+}
+
+#[test]
+fn a_folder_is_not_removed_while_somebody_looks() {
+    let (_dir, registry) = registry();
+    let claim = registry.claim(Some("a")).unwrap();
+    let dir = claim.dir().to_owned();
+    let look = registry.lock().unwrap();
+    std::thread::scope(|scope| {
+        let (done, ended) = std::sync::mpsc::channel();
+        scope.spawn(move || {
+            drop(claim);
+            done.send(()).unwrap();
+        });
+        let early = ended.recv_timeout(std::time::Duration::from_millis(300));
+        assert!(early.is_err() && dir.join(LOCK).exists());
+        drop(look);
+        ended.recv().unwrap();
+        assert!(!dir.exists());
+    });
+}
