@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 /// What a bad command line ends with, as clap's own errors do.
 const USAGE: u8 = 2;
 
-/// Serves a virtio device over vhost-user until SIGINT or SIGTERM; SIGUSR1 prints what it has counted
+/// Serves a virtio device over vhost-user until SIGINT, SIGTERM or SIGHUP; SIGUSR1 prints what it has counted
 #[derive(Parser)]
 #[command(name = "blockyard-device", version, after_help = spec::help())]
 struct Cli {

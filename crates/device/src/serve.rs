@@ -7,7 +7,7 @@
 //!
 //! # How it ends
 //!
-//! At SIGINT, SIGTERM or [`Stop::stop`] the queues are made quiet *first*: each finishes and gives back what it has under
+//! At SIGINT, SIGTERM, SIGHUP or [`Stop::stop`] the queues are made quiet *first*: each finishes and gives back what it has under
 //! way, and then touches its ring no more. Only then is the connection closed. The order matters, as QEMU reads the
 //! rings when it sees the connection close ([`crate::queue`] tells why), and so may a backend that takes over.
 
@@ -54,7 +54,7 @@ pub struct ServeOptions {
 /// What was counted so far, whenever it is asked.
 type Report = Box<dyn Fn() -> Vec<Figure> + Send + Sync>;
 
-/// Makes the device of a description and serves it until SIGINT or SIGTERM. SIGUSR1 prints what was counted to stderr.
+/// Makes the device of a description and serves it until SIGINT, SIGTERM or SIGHUP. SIGUSR1 prints what was counted to stderr.
 pub fn run(spec: &DeviceSpec, options: &ServeOptions) -> Result<()> {
     let device = spec.make()?;
     let stop = Stop::new()?;
