@@ -5,11 +5,16 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use blockyard_proto::{Channel, Event, Outcome, Request, Stream};
 
-use super::session::{Session, done};
+use super::session::{Sent, Session, done};
 use crate::error::{Context, Error, Kind, Result};
+
+/// How long a file may stand still, under KVM: longer than a disk that was told to be slow takes for the bytes that are
+/// under way ([`WINDOW`](blockyard_proto::WINDOW) of them), and than the kernel takes to complain of a task that hangs.
+const IDLE: Duration = Duration::from_secs(180);
 
 impl Session {
     /// The content of a file in the guest; a relative path starts at `/root`.
@@ -55,9 +60,13 @@ impl Session {
 
     /// Streams a file of the guest; gives its permission bits.
     fn read_to(&self, path: &str, to: &mut dyn Write) -> Result<u32> {
+        self.read_within(self.idle(), path, to)
+    }
+
+    fn read_within(&self, idle: Duration, path: &str, to: &mut dyn Write) -> Result<u32> {
         let stream = self.request(Request::Read { path: path.as_bytes().to_vec() })?;
         loop {
-            match self.next(&stream, None)? {
+            match self.next(&stream, Instant::now().checked_add(idle))? {
                 Some(Event::Data(_, bytes)) => {
                     to.write_all(&bytes)
                         .context(Kind::Lab, || format!("cannot keep the content of {path}"))?;
@@ -67,12 +76,17 @@ impl Session {
                     done(outcome)?;
                     return Err(Error::new(Kind::Lab, format!("the agent did not say that {path} is whole")));
                 }
-                _ => {}
+                Some(_) => {}
+                None => return Err(stuck("reading", path, "no byte of it has come", idle)),
             }
         }
     }
 
     fn write_from(&self, path: &str, mode: u32, from: &mut dyn Read) -> Result<()> {
+        self.write_within(self.idle(), path, mode, from)
+    }
+
+    fn write_within(&self, idle: Duration, path: &str, mode: u32, from: &mut dyn Read) -> Result<()> {
         let stream = self.request(Request::Write { path: path.as_bytes().to_vec(), mode })?;
         let mut buffer = vec![0; 64 << 10];
         loop {
@@ -82,20 +96,127 @@ impl Session {
             if n == 0 {
                 break;
             }
-            if !self.send(&stream, &buffer[..n])? {
-                return self.outcome(&stream);
+            match self.send(&stream, &buffer[..n], idle)? {
+                Sent::All => {}
+                Sent::Unwanted => return self.written(&stream, path, idle),
+                Sent::TooSlow => return Err(stuck("writing", path, "no byte of it was taken", idle)),
             }
         }
         // A file that cannot be written is closed from the other side: its outcome says why.
         let _ = stream.end(Channel::In);
-        self.outcome(&stream)
+        self.written(&stream, path, idle)
     }
 
-    fn outcome(&self, stream: &Stream) -> Result<()> {
+    fn written(&self, stream: &Stream, path: &str, idle: Duration) -> Result<()> {
+        let deadline = Instant::now().checked_add(idle);
         loop {
-            if let Some(Event::Closed(outcome)) = self.next(stream, None)? {
-                return done(outcome);
+            match self.next(stream, deadline)? {
+                Some(Event::Closed(outcome)) => return done(outcome),
+                Some(_) => {}
+                None => return Err(stuck("writing", path, "its last bytes were not written", idle)),
             }
         }
+    }
+
+    fn idle(&self) -> Duration {
+        self.engine().scale(IDLE)
+    }
+}
+
+/// The machine lives, as the agent answers; what hangs is the file, or the disk below it.
+fn stuck(doing: &str, path: &str, what: &str, idle: Duration) -> Error {
+    let message = format!("{doing} {path} in the guest got stuck: {what} for {} s", idle.as_secs_f32());
+    Error::new(Kind::Timeout, message).with_help(
+        "a disk or driver may hang: the guest's kernel log tells. What has no end is for a command: \
+         `blockyard exec --guest NAME -- cat PATH`",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accel::Engine;
+    use crate::guest::vitals::Vitals;
+    use blockyard_proto::{Decoder, Frame, Incoming, Link, WINDOW};
+    use std::os::unix::net::UnixListener;
+    use std::sync::Arc;
+
+    /// A session with an agent that lives, and does with a request what `serve` does: what that returns stays open.
+    fn with_agent(serve: fn(Stream) -> Option<Arc<Stream>>, test: impl FnOnce(&Session)) {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("agent");
+        let listener = UnixListener::bind(&socket).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut port, _) = listener.accept().unwrap();
+                let link = Link::new(port.try_clone().unwrap());
+                let (mut decoder, mut buffer, mut open) = (Decoder::new(), vec![0; 64 << 10], Vec::new());
+                while let Ok(n @ 1..) = port.read(&mut buffer) {
+                    decoder.push(&buffer[..n]);
+                    while let Some(frame) = decoder.next_frame().unwrap() {
+                        match link.receive(frame).unwrap() {
+                            Incoming::Hello { nonce, .. } => link.send(&Frame::welcome(nonce)).unwrap(),
+                            Incoming::Open(stream, _) => open.extend(serve(stream)),
+                            _ => {}
+                        }
+                    }
+                }
+            });
+            let vitals = Vitals::of_another(dir.path(), std::process::id());
+            let deadline = Instant::now() + Duration::from_secs(20);
+            test(&Session::open(&socket, Engine::Kvm, vitals, deadline).unwrap());
+        });
+    }
+
+    const SOON: Duration = Duration::from_millis(300);
+
+    #[test]
+    fn a_file_that_stops_to_come_is_given_up_by_name() {
+        let begins = |stream: Stream| {
+            stream.write(Channel::Out, b"a").unwrap();
+            Some(Arc::new(stream))
+        };
+        with_agent(begins, |session| {
+            let mut content = Vec::new();
+            let error = session.read_within(SOON, "/dev/stuck", &mut content).unwrap_err();
+            assert_eq!((error.kind(), &content[..]), (Kind::Timeout, &b"a"[..]));
+            assert!(error.to_string().contains("/dev/stuck"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_not_taken_is_given_up_by_name() {
+        with_agent(
+            |stream| Some(Arc::new(stream)),
+            |session| {
+                for size in [1, 2 * WINDOW as usize] {
+                    let content = vec![0; size];
+                    let error =
+                        session.write_within(SOON, "/mnt/stuck", 0o644, &mut &content[..]).unwrap_err();
+                    assert_eq!(error.kind(), Kind::Timeout, "{size} bytes");
+                    assert!(error.to_string().contains("/mnt/stuck"), "{error}");
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn a_file_that_comes_slowly_is_read_to_its_end() {
+        let slowly = |stream: Stream| {
+            std::thread::spawn(move || {
+                for _ in 0..4 {
+                    // Slow is what it is to be: in all longer than a file may stand still.
+                    std::thread::sleep(SOON / 3);
+                    stream.write(Channel::Out, b"a").unwrap();
+                }
+                stream.close(Outcome::File { mode: 0o640 }).unwrap();
+            });
+            None
+        };
+        with_agent(slowly, |session| {
+            let mut content = Vec::new();
+            assert_eq!(session.read_within(SOON, "/dev/slow", &mut content).unwrap(), 0o640);
+            assert_eq!(content, b"aaaa");
+        });
     }
 }

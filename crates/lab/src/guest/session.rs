@@ -115,6 +115,14 @@ impl Write for Outgoing {
     }
 }
 
+/// What became of bytes for the guest.
+pub(super) enum Sent {
+    All,
+    /// The outcome of the stream says why.
+    Unwanted,
+    TooSlow,
+}
+
 impl Session {
     /// Greets the agent behind this socket and waits for its answer until `deadline`.
     pub(crate) fn open(socket: &Path, engine: Engine, vitals: Vitals, deadline: Instant) -> Result<Self> {
@@ -206,20 +214,21 @@ impl Session {
         }
     }
 
-    /// Sends all of these bytes, looking at Ctrl-C and at the machine meanwhile. `false` if the other side no longer
-    /// wants them: its outcome says why.
-    pub(super) fn send(&self, stream: &Stream, bytes: &[u8]) -> Result<bool> {
-        let mut left = bytes;
+    /// Sends all of these bytes, looking at Ctrl-C and at the machine meanwhile, unless the other side takes none of them
+    /// for as long as `idle`, or no longer wants them.
+    pub(super) fn send(&self, stream: &Stream, bytes: &[u8], idle: Duration) -> Result<Sent> {
+        let (mut left, mut taken) = (bytes, Instant::now());
         while !left.is_empty() {
             interrupt::check()?;
             match stream.write_some(Channel::In, left, Some(Instant::now() + TICK)) {
+                Ok(0) if taken.elapsed() >= idle => return Ok(Sent::TooSlow),
                 Ok(0) => self.watch()?,
-                Ok(n) => left = &left[n..],
+                Ok(n) => (left, taken) = (&left[n..], Instant::now()),
                 Err(Closed::Lost(_)) => return Err(self.lost()),
-                Err(_) => return Ok(false),
+                Err(_) => return Ok(Sent::Unwanted),
             }
         }
-        Ok(true)
+        Ok(Sent::All)
     }
 
     /// Looks after a machine that says nothing: dead, hung, or just busy.
