@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A private world for `apt-get`: its own lists, its own (empty) set of installed packages.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +9,7 @@ use super::sources::Origin;
 use super::{Request, debs_in};
 use crate::cache::{Cache, Guard, Key};
 use crate::error::{Context, Error, Kind, Result};
+use crate::files;
 use crate::process::{Command, Failure, Stream};
 use crate::progress::Job;
 
@@ -43,9 +45,7 @@ impl State {
     }
 
     fn lay_out(&self, origin: &Origin) -> Result<()> {
-        for folder in
-            ["lists/partial", "archives/partial", "etc/apt.conf.d", "etc/preferences.d", "etc/trusted.gpg.d"]
-        {
+        for folder in ["lists/partial", "etc/apt.conf.d", "etc/preferences.d", "etc/trusted.gpg.d"] {
             let path = self.dir.join(folder);
             std::fs::create_dir_all(&path)
                 .context(Kind::Lab, || format!("cannot make {}", path.display()))?;
@@ -69,7 +69,7 @@ impl State {
              flatMetaKey \"Packages\"; ShortDescription \"Packages\"; Description \"$(RELEASE) $(COMPONENT)\"; \
              Optional \"0\"; }};\n\
              Dir::State \"{dir}\";\nDir::State::lists \"{dir}/lists\";\nDir::State::status \"{dir}/status\";\n\
-             Dir::Cache \"{dir}\";\nDir::Cache::archives \"{dir}/archives\";\nDir::Cache::pkgcache \"pkgcache.bin\";\n\
+             Dir::Cache \"{dir}\";\nDir::Cache::pkgcache \"pkgcache.bin\";\n\
              Dir::Cache::srcpkgcache \"srcpkgcache.bin\";\nDir::Etc \"{dir}/etc\";\nDir::Etc::sourcelist \"{dir}/sources.list\";\n\
              Dir::Etc::sourceparts \"-\";\nDir::Etc::preferencesparts \"{dir}/etc/preferences.d\";\n\
              Dir::Etc::preferences \"-\";\nDir::Log \"{dir}\";\n\
@@ -103,26 +103,33 @@ impl State {
         Ok(())
     }
 
-    /// Fetches the packages into `dir`.
+    /// Fetches the packages into `dir`, and nothing else: apt's usual place for them is shared, and what an interrupted
+    /// fetch had left there would end up among the packages of the next one, perhaps in another version.
     pub(super) fn download(&self, request: &Request, dir: &Path, what: &str) -> Result<()> {
         let mut job = Job::begin(format!("fetching {what}"));
+        let archives = dir.join("archives");
+        // apt makes the inner folder only below places that it knows.
+        files::create_dir(&archives.join("partial"))?;
+        let mut place = OsString::from("Dir::Cache::archives=");
+        place.push(&archives);
         let command = match request.dependencies {
             true => self.apt("apt-get").args(["install", "--download-only", "--yes"]),
-            false => self.apt("apt-get").arg("download").current_dir(dir),
+            false => self.apt("apt-get").arg("download").current_dir(&archives),
         };
         let prefer = request.prefer.as_ref().map(|suite| format!("APT::Default-Release={suite}"));
         command
             .args(["-o", "APT::Status-Fd=1"])
+            .arg("-o")
+            .arg(place)
             .args(prefer.iter().flat_map(|option| ["-o", option]))
             .args(&request.packages)
             .on_line(|stream, line| show(&mut job, stream, line))
             .run()
             .map_err(|e| self.unreachable(e, what))?;
-        for deb in debs_in(&self.dir.join("archives"))?.iter().filter(|_| request.dependencies) {
-            let target = dir.join(deb.path.file_name().unwrap_or_default());
-            std::fs::rename(&deb.path, &target)
-                .context(Kind::Lab, || format!("cannot make {}", target.display()))?;
+        for deb in debs_in(&archives)? {
+            files::rename(&deb.path, &dir.join(deb.path.file_name().unwrap_or_default()))?;
         }
+        files::remove(&archives)?;
         job.done();
         Ok(())
     }
@@ -207,5 +214,63 @@ mod tests {
         show(&mut job, Stream::Stdout, "dlstatus:3:42.5:Retrieving file 3 of 133 (2s remaining)");
         show(&mut job, Stream::Stdout, "Get:4 something else");
         assert!(format!("{job:?}").contains("at: 42"), "{job:?}");
+    }
+
+    /// A mirror in a folder, with one package that needs another, and apt's state for it.
+    fn local(dir: &Path) -> State {
+        let repository = dir.join("repository");
+        let mut index = String::new();
+        for (name, depends) in [("needs", "Depends: needed\n"), ("needed", "")] {
+            let tree = dir.join(name);
+            std::fs::create_dir_all(tree.join("DEBIAN")).unwrap();
+            std::fs::create_dir_all(&repository).unwrap();
+            let control = format!(
+                "Package: {name}\nVersion: 2\nArchitecture: all\nMaintainer: T <t@example.org>\n\
+                 Description: x\n{depends}"
+            );
+            std::fs::write(tree.join("DEBIAN/control"), &control).unwrap();
+            let deb = repository.join(format!("{name}_2_all.deb"));
+            Command::new("dpkg-deb")
+                .args(["--root-owner-group", "--build"])
+                .arg(&tree)
+                .arg(&deb)
+                .run()
+                .unwrap();
+            let sum = Command::new("sha256sum").arg(&deb).read().unwrap();
+            let (sum, size) =
+                (String::from_utf8_lossy(&sum[..64]).into_owned(), deb.metadata().unwrap().len());
+            index
+                .push_str(&format!("{control}Filename: ./{name}_2_all.deb\nSize: {size}\nSHA256: {sum}\n\n"));
+        }
+        std::fs::write(repository.join("Packages"), index).unwrap();
+        let cache = Cache::at(dir.join("cache")).unwrap();
+        let (state, guard) = cache.workspace("apt", &Key::new("state"), &[], "apt's lists").unwrap();
+        let mirror = format!("copy:{}", repository.display());
+        let state = State { dir: state, mirror, suites: "./".into(), _guard: guard };
+        let keyring = dir.join("none.gpg");
+        state.lay_out(&Origin { mirror: state.mirror.clone(), keyring }).unwrap();
+        state.put("sources.list", &format!("deb [trusted=yes] {} ./\n", state.mirror)).unwrap();
+        state.update().unwrap();
+        state
+    }
+
+    #[test]
+    fn a_fetch_gives_its_own_packages_whatever_an_interrupted_one_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = local(dir.path());
+        let left = state.dir.join("archives");
+        std::fs::create_dir_all(&left).unwrap();
+        for stale in ["needed_1_all.deb", "other_1_all.deb"] {
+            std::fs::write(left.join(stale), "an earlier version").unwrap();
+        }
+        for (request, expected) in [
+            (Request::with_dependencies(&[], ["needs"]), &["needed_2_all.deb", "needs_2_all.deb"][..]),
+            (Request::alone(&[], ["needs"]), &["needs_2_all.deb"]),
+        ] {
+            let into = tempfile::tempdir_in(dir.path()).unwrap();
+            state.download(&request, into.path(), "the packages").unwrap();
+            let names = files::children(into.path()).unwrap();
+            assert_eq!(names, expected.iter().map(|name| into.path().join(name)).collect::<Vec<_>>());
+        }
     }
 }
