@@ -75,7 +75,7 @@ pub(crate) struct Parts {
 impl Guest {
     pub(crate) fn new(parts: Parts) -> crate::Result<Self> {
         let Parts { session, slots, reach, backends, allowed, checked_kernel, claim, rootfs } = parts;
-        let log = KernelLog::follow(&session)?;
+        let log = KernelLog::follow(&session, &allowed)?;
         let (qmp, slots) = (Mutex::new(None), Mutex::new(slots));
         Ok(Self {
             log,

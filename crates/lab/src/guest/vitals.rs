@@ -5,6 +5,8 @@
 //! perhaps a note of who ended it; from these the cause is named: a kernel panic with its reason, an agent that
 //! could not boot, a QEMU that was killed or refused its command line, a guest that somebody stopped.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -21,6 +23,8 @@ use crate::vhost_user::Backends;
 
 /// What QEMU itself has to say.
 pub(crate) const QEMU_LOG: &str = "qemu.log";
+/// How many bytes of the console's end are looked at: a guest that logs in a loop makes a file of gigabytes.
+const CONSOLE: u64 = 4 << 20;
 /// Lines of the console that an error shows.
 const TAIL: usize = 20;
 /// As many if the kernel tells in them what it died of: its registers and its call trace take some sixty.
@@ -107,9 +111,9 @@ impl Vitals {
         }
     }
 
-    /// What the serial console has said so far.
+    /// What the serial console has said of late: all of it, unless it is very long.
     pub(crate) fn console(&self) -> String {
-        let bytes = std::fs::read(self.runtime.join(names::CONSOLE_LOG)).unwrap_or_default();
+        let bytes = last_lines(&self.runtime.join(names::CONSOLE_LOG), CONSOLE).unwrap_or_default();
         String::from_utf8_lossy(&bytes).replace('\r', "")
     }
 
@@ -137,6 +141,21 @@ impl Vitals {
         let tail = end_of(&lines);
         if tail.is_empty() { error } else { error.with_source(Tail(tail.join("\n  "))) }
     }
+}
+
+/// The lines at the end of a file that have so many bytes in all.
+fn last_lines(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let skipped = file.metadata()?.len().saturating_sub(limit);
+    file.seek(SeekFrom::Start(skipped))?;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    if skipped > 0 {
+        // Half a line would lack its time, or say another thing.
+        let rest = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
+        bytes.drain(..rest);
+    }
+    Ok(bytes)
 }
 
 /// What a machine died of, in one sentence.
@@ -234,5 +253,15 @@ mod tests {
         let said = "qemu: Failed to get \"write\" lock\nIs another process using the image [/a/disk.img]?\n";
         let named = cause("", said, Some(ExitStatus::from_raw(1 << 8)), false);
         assert_eq!(named, "the image /a/disk.img is locked: another guest or program uses it");
+    }
+
+    #[test]
+    fn only_whole_lines_of_a_long_consoles_end_are_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "first\nsecond\nthird\n").unwrap();
+        let end = |limit| String::from_utf8(last_lines(file.path(), limit).unwrap()).unwrap();
+        assert_eq!(end(100), "first\nsecond\nthird\n");
+        assert_eq!(end(10), "third\n");
+        assert_eq!(end(3), "");
     }
 }

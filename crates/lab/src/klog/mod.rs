@@ -24,6 +24,7 @@ pub mod parse;
 mod rules;
 mod scan;
 pub mod taint;
+pub(crate) mod thin;
 mod verdict;
 
 pub use allow::Allow;

@@ -17,6 +17,8 @@ pub enum Origin {
     Kernel,
     /// A user program: another facility of `/dev/kmsg`, or console text without a time stamp.
     User,
+    /// The lab itself, which has left lines out here.
+    Lab,
 }
 
 /// One line of the log. A record that holds several lines becomes several of these.

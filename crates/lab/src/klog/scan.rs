@@ -5,6 +5,7 @@
 //! checker found, then `WARNING:` or `Oops:`. These are one complaint, named after the line that tells most. What does
 //! not belong to an open report begins the next one, so that two reports in a row are never taken for one.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::{Regex, RegexSet};
@@ -88,35 +89,57 @@ impl Open {
         seen || length >= LONGEST
     }
 
-    /// The complaint, if it is one.
-    fn close(&self, lines: &[Line], end: usize) -> Option<Complaint> {
+    fn close(&self, lines: &[Line], end: usize) -> Found {
+        Found { lines: self.start..end, complaint: self.complaint(&lines[self.start..end]) }
+    }
+
+    /// The complaint that this report is, if it is one.
+    fn complaint(&self, lines: &[Line]) -> Option<Complaint> {
         let kernel = |line: &&Line| line.origin == Origin::Kernel;
         let rule = &RULES[self.rule];
-        let excerpt: Vec<_> = lines[self.start..end].iter().filter(kernel).cloned().collect();
+        let excerpt: Vec<_> = lines.iter().filter(kernel).cloned().collect();
         // Of a report whose end was lost nobody knows.
         let whole = excerpt.last().is_some_and(|line| FRAME_END.is_match(&line.text));
         if rule.of_drivers && whole && !excerpt.iter().any(|line| DRIVER.is_match(&line.text)) {
             return None;
         }
-        Some(Complaint { rule, index: self.start, headline: lines[self.headline].text.clone(), excerpt })
+        let headline = lines[self.headline - self.start].text.clone();
+        Some(Complaint { rule, index: self.start, headline, excerpt })
     }
+}
+
+/// A report in a log.
+pub(super) struct Found {
+    pub(super) lines: Range<usize>,
+    /// None for a report that is nothing to complain of.
+    pub(super) complaint: Option<Complaint>,
 }
 
 /// Finds every complaint of the kernel in a log, in its order.
 pub fn scan(lines: &[Line]) -> Vec<Complaint> {
+    reports(lines).into_iter().filter_map(|found| found.complaint).collect()
+}
+
+/// Finds every report in a log, in its order.
+pub(super) fn reports(lines: &[Line]) -> Vec<Found> {
     let mut found = Vec::new();
     let mut open: Option<Open> = None;
-    for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.origin == Origin::Kernel) {
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.origin != Origin::User) {
+        if line.origin == Origin::Lab {
+            // What comes after a gap is not the end of what came before it.
+            found.extend(open.take().map(|cut_off| cut_off.close(lines, index)));
+            continue;
+        }
         if let Some(rule) = PATTERNS.matches(&line.text).iter().next()
             && !open.as_mut().is_some_and(|open| open.join(rule, index))
         {
-            found.extend(open.replace(Open::new(rule, index)).and_then(|done| done.close(lines, index)));
+            found.extend(open.replace(Open::new(rule, index)).map(|done| done.close(lines, index)));
         }
         if let Some(done) = open.take_if(|open| open.ends_with(&line.text, index)) {
-            found.extend(done.close(lines, index + 1));
+            found.push(done.close(lines, index + 1));
         }
     }
-    found.extend(open.and_then(|cut_off| cut_off.close(lines, lines.len().min(cut_off.start + LONGEST))));
+    found.extend(open.map(|cut_off| cut_off.close(lines, lines.len().min(cut_off.start + LONGEST))));
     found
 }
 
