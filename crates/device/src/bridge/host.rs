@@ -51,8 +51,10 @@ struct Talk<'s> {
     peer: UnixStream,
     /// It sends no more.
     finished: bool,
-    /// It receives no more.
-    gone: bool,
+    /// It takes no more, though it may well send more: a program can close its socket for reading alone.
+    deaf: bool,
+    /// Both, says poll, and would say so again and again. What it sent before may still be there to be read.
+    hung_up: bool,
     sent: u64,
     piece: Vec<u8>,
 }
@@ -64,7 +66,15 @@ impl<'s> Talk<'s> {
         state.moments.open();
         state.wake(Side::Moments);
         drop(state);
-        Ok(Self { shared, peer, finished: false, gone: false, sent: 0, piece: vec![0; PIECE] })
+        Ok(Self {
+            shared,
+            peer,
+            finished: false,
+            deaf: false,
+            hung_up: false,
+            sent: 0,
+            piece: vec![0; PIECE],
+        })
     }
 
     /// Until it has gone and all that it sent is in the pipe.
@@ -82,7 +92,7 @@ impl<'s> Talk<'s> {
     }
 
     fn is_over(&self) -> bool {
-        self.finished && self.gone || self.shared.ends.load(Ordering::SeqCst)
+        self.finished && (self.deaf || self.hung_up) || self.shared.ends.load(Ordering::SeqCst)
     }
 
     /// Until there is something to do.
@@ -93,17 +103,15 @@ impl<'s> Talk<'s> {
         };
         let mut wanted = PollFlags::empty();
         wanted.set(PollFlags::IN, room && !self.finished);
-        wanted.set(PollFlags::OUT, bytes && !self.gone);
-        if self.gone && room {
+        wanted.set(PollFlags::OUT, bytes && !self.deaf);
+        if self.hung_up && room {
             // What it sent before is there, or its end is: nothing to wait for.
             return Ok(());
         }
         let mut fds = [PollFd::new(&self.shared.host, PollFlags::IN), PollFd::new(&self.peer, wanted)];
-        // A program that has gone would be told again and again.
-        let fds = if self.gone { &mut fds[..1] } else { &mut fds[..] };
+        let fds = if self.hung_up { &mut fds[..1] } else { &mut fds[..] };
         poll_once(fds)?;
-        let gone = fds.get(1).is_some_and(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR));
-        self.gone |= gone;
+        self.hung_up |= fds.get(1).is_some_and(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR));
         self.shared.host.take();
         Ok(())
     }
@@ -126,14 +134,14 @@ impl<'s> Talk<'s> {
             Err(_) => {
                 // Whatever it was, there is no more to come.
                 self.finished = true;
-                self.gone = true;
+                self.hung_up = true;
             }
         }
     }
 
     fn send(&mut self) {
         let mut state = self.shared.lock();
-        if self.gone || state.from_guest.is_empty() {
+        if self.deaf || self.hung_up || state.from_guest.is_empty() {
             return;
         }
         // A socket that does not block: the copy is bounded by its buffer.
@@ -141,7 +149,66 @@ impl<'s> Talk<'s> {
             Ok(_) => state.wake(Side::FromGuest),
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             // What is left stays for the next program.
-            Err(_) => self.gone = true,
+            Err(_) => self.deaf = true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::{Bridge, Full};
+    use std::io::Write;
+    use std::net::Shutdown;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::time::Duration;
+
+    #[test]
+    fn a_program_that_only_sends_is_waited_for() {
+        let bridge = Bridge::new(64, Full::Waits, 4).unwrap();
+        let (peer, mut program) = UnixStream::pair().unwrap();
+        let mut talk = Talk::new(&bridge.shared, peer).unwrap();
+        bridge.shared.lock().from_guest.push(b"for nobody");
+        program.shutdown(Shutdown::Read).unwrap();
+        talk.send();
+        assert!(talk.deaf && !talk.is_over());
+        std::thread::scope(|scope| {
+            let (woke, wakes) = channel();
+            let waits = scope.spawn(move || {
+                let waited = talk.wait();
+                woke.send(()).unwrap();
+                waited.unwrap();
+                talk.receive();
+                talk
+            });
+            let still = wakes.recv_timeout(Duration::from_millis(300));
+            assert_eq!(still, Err(RecvTimeoutError::Timeout), "there was nothing to wake it");
+            program.write_all(b"x").unwrap();
+            wakes.recv_timeout(Duration::from_secs(20)).unwrap();
+            assert_eq!(waits.join().unwrap().sent, 1);
+        });
+        let kept = bridge.shared.lock().from_guest.pushed();
+        assert_eq!(kept, 10, "what it did not take is for the next one");
+    }
+
+    #[test]
+    fn a_program_that_sends_and_goes_at_once_is_heard_to_its_end() {
+        let bridge = Bridge::new(2, Full::Waits, 4).unwrap();
+        let (peer, mut program) = UnixStream::pair().unwrap();
+        let mut talk = Talk::new(&bridge.shared, peer).unwrap();
+        program.write_all(b"abc").unwrap();
+        drop(program);
+        talk.wait().unwrap();
+        talk.receive();
+        assert!(talk.hung_up && !talk.is_over());
+        let mut out = Vec::new();
+        bridge.shared.lock().to_guest.pop_into(&mut out).unwrap();
+        talk.wait().unwrap();
+        talk.receive();
+        bridge.shared.lock().to_guest.pop_into(&mut out).unwrap();
+        talk.wait().unwrap();
+        talk.receive();
+        assert!(talk.is_over());
+        assert_eq!(out, b"abc");
     }
 }
