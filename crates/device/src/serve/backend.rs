@@ -12,6 +12,7 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
@@ -51,6 +52,8 @@ pub(super) struct Backend {
     rooms: Vec<Mutex<Room>>,
     wakers: Vec<Waker>,
     counters: Vec<Arc<QueueCounters>>,
+    /// A driver has been told of once that writes what it must not: one that does so in a loop fills no disk with that.
+    refused: AtomicBool,
 }
 
 impl Backend {
@@ -68,7 +71,8 @@ impl Backend {
             rooms.push(Mutex::new(Room { worker, ring: None }));
             wakers.push(waker);
         }
-        Ok(Self { device: device.clone(), memory, rooms, wakers, counters: counters.to_vec() })
+        let (device, counters, refused) = (device.clone(), counters.to_vec(), AtomicBool::new(false));
+        Ok(Self { device, memory, rooms, wakers, counters, refused })
     }
 
     /// Lets each queue's thread listen to its waker.
@@ -170,14 +174,14 @@ impl VhostUserBackend for Backend {
     }
 
     fn set_config(&self, offset: u32, bytes: &[u8]) -> io::Result<()> {
-        let written = self.device.write_config(offset as usize, bytes);
-        if let Err(error) = &written {
-            tracing::warn!(
-                "the driver wrote {} bytes at {offset} of the configuration: {error}",
-                bytes.len()
-            );
-        }
-        written
+        self.device.write_config(offset as usize, bytes).inspect_err(|error| {
+            if !self.refused.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "the driver wrote {} bytes at {offset} of the configuration: {error} (this is said once a connection)",
+                    bytes.len()
+                );
+            }
+        })
     }
 
     fn update_memory(&self, _memory: GuestMemoryAtomic<Memory>) -> io::Result<()> {
@@ -226,5 +230,68 @@ impl VhostUserBackend for Backend {
             waker.wake();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Handler;
+
+    struct ReadOnly;
+
+    impl Device for ReadOnly {
+        fn name(&self) -> &'static str {
+            "read-only"
+        }
+
+        fn id(&self) -> u32 {
+            35
+        }
+
+        fn features(&self) -> u64 {
+            0
+        }
+
+        fn queues(&self) -> usize {
+            0
+        }
+
+        fn config(&self) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn open(self: Arc<Self>, _queue: usize, _waker: Waker) -> Result<Box<dyn Handler>> {
+            unreachable!("it has no queue")
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Said(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_driver_that_writes_the_configuration_in_a_loop_is_told_of_once() {
+        let device: Arc<dyn Device> = Arc::new(ReadOnly);
+        let backend = Backend::new(&device, GuestMemoryAtomic::new(Memory::new()), &[], None).unwrap();
+        let said = Said::default();
+        let log = said.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || log.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..100 {
+                backend.set_config(0, &[1]).unwrap_err();
+            }
+        });
+        let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
