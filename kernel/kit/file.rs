@@ -57,8 +57,8 @@ pub trait Operations: Send + Sync + Sized + 'static {
     /// last user of the file has closed it.
     fn open(shared: Arc<Self::Shared>, file: &File) -> impl PinInit<Self, Error>;
 
-    /// Reads at a position and moves it; gives how many bytes were read, 0 at the end. Without it
-    /// reading is `EINVAL`.
+    /// Reads at a position and moves it; gives how many bytes were read, 0 at the end. A count of
+    /// more than has gone into `to` is cut to that. Without it reading is `EINVAL`.
     fn read(&self, _io: Io<'_>, _to: &mut IovIterDest<'_>) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -85,6 +85,21 @@ pub trait Operations: Send + Sync + Sized + 'static {
     fn poll(&self, _file: &File, _table: &PollTable<'_>) -> Events {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
+}
+
+/// Has `read` fill an iterator, and cuts the count that it returns to what has gone into it.
+///
+/// The kernel's callers believe the count: `copy_splice_read()` walks as many pages of its list as
+/// it says, beyond the list's end and over pages that nothing was written to. So a driver may
+/// miscount, but not more than that.
+pub(crate) fn fill(
+    to: &mut IovIterDest<'_>,
+    read: impl FnOnce(&mut IovIterDest<'_>) -> Result<usize>,
+) -> Result<isize> {
+    let room = to.len();
+    let count = read(to)?;
+    // No room is above `isize::MAX`.
+    Ok(count.min(room.saturating_sub(to.len())) as isize)
 }
 
 /// One read or write.

@@ -13,7 +13,7 @@ use kernel::{
     types::ForeignOwnable,
 };
 
-use super::{Io, Operations};
+use super::{fill, Io, Operations};
 use crate::compat;
 use crate::ioctl::Call;
 
@@ -139,8 +139,8 @@ impl<T: Operations, H: Home<T>> Table<T, H> {
         let (this, io) = unsafe { (Self::this((*iocb).ki_filp), Self::io(iocb)) };
         // SAFETY: By the function's contract.
         let to = unsafe { IovIterDest::from_raw(to) };
-        match this.read(io, to) {
-            Ok(count) => count as isize,
+        match fill(to, |to| this.read(io, to)) {
+            Ok(count) => count,
             Err(error) => error.to_errno() as isize,
         }
     }

@@ -17,6 +17,7 @@ use kernel::{
 use kit_bindings::proc_ops;
 
 use super::{data_of, Dir, Entry};
+use crate::file::fill;
 
 /// An entry of bytes; `Self` is what its open files share.
 #[vtable]
@@ -34,7 +35,8 @@ pub trait Operations: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Reads at a position, and moves it. Returns how many bytes; none is the end.
+    /// Reads at a position, and moves it. Returns how many bytes; none is the end. A count of more
+    /// than has gone into `to` is cut to that.
     fn read(
         &self,
         _opened: Pin<&Self::Opened>,
@@ -149,7 +151,7 @@ impl<T: Operations> Table<T> {
                     IovIterDest::from_raw(to),
                 )
             };
-            Ok(data.read(opened, position, to)? as isize)
+            fill(to, |to| data.read(opened, position, to))
         })
     }
 
