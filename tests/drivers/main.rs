@@ -2,6 +2,7 @@
 //! The module examples, each loaded and used in a guest.
 
 mod bytedev;
+mod careless;
 mod chardev;
 mod chardev_ioctl;
 mod hello;
