@@ -23,6 +23,10 @@
 //! *fails* goes at once, which the kernel does not hold up for a program that was quick enough to
 //! open the device before. So adding the device is the last thing that an initialisation does.
 //!
+//! With `CONFIG_DEBUG_KOBJECT_RELEASE`, unloading also waits until the kernel has released what was
+//! removed, which takes it seconds. For that the class, or the number of a device, must be there until
+//! the module goes, and not be owned by what the files of a device share.
+//!
 //! | here | in C |
 //! |---|---|
 //! | [`Number::dynamic`], [`Number::fixed`] | `alloc_chrdev_region()`, `register_chrdev_region()` |
@@ -34,6 +38,7 @@
 mod class;
 mod device;
 mod number;
+mod release;
 
 pub use class::Class;
 pub use device::Device;

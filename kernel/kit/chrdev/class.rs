@@ -6,6 +6,8 @@ use core::ptr::NonNull;
 
 use kernel::{bindings, error::from_err_ptr, prelude::*, sync::Arc};
 
+use super::release;
+
 /// A folder in `/sys/class`, which its devices keep.
 ///
 /// # Invariants
@@ -38,5 +40,6 @@ impl Drop for Class {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; its devices have gone, for each holds a reference.
         unsafe { bindings::class_destroy(self.as_ptr()) };
+        release::wait();
     }
 }

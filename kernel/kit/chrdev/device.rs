@@ -12,6 +12,7 @@
 //!   cdev also holds the module, and drops that last (`cdev_get()`, `cdev_put()`). So code of the
 //!   module may run when the last one goes. A cdev has no function to call then, but a parent,
 //!   which it keeps: [`Inner`] is freed by the release of a kobject that is that and nothing else.
+//!   (Where the kernel puts off releases, [`release`] sees to it that the module waits for it.)
 
 use core::ptr::NonNull;
 
@@ -23,7 +24,7 @@ use kernel::{
     types::Opaque,
 };
 
-use super::{Class, Number};
+use super::{release, Class, Number};
 use crate::{
     compat,
     file::{Home, Operations, Table},
@@ -208,6 +209,7 @@ impl<T: Operations> Inner<T> {
         // SAFETY: By the type invariant it is in a `KBox`, and nobody refers to it any more: the cdev
         // had a reference to its parent, so it has gone, too.
         drop(unsafe { KBox::from_raw(inner) });
+        release::done();
     }
 }
 
@@ -252,6 +254,7 @@ impl<T: Operations> Cdev<T> {
         let added = to_result(unsafe { bindings::cdev_add(cdev, number.as_raw(), 1) });
         if let Err(error) = added {
             // It has taken no reference, and nobody has seen it.
+            release::expect();
             // SAFETY: We have the only one.
             unsafe { bindings::kobject_put(parent) };
             return Err(error);
@@ -267,6 +270,7 @@ impl<T: Operations> Drop for Cdev<T> {
         let inner = unsafe { self.0.as_ref() };
         inner.removed.set(true);
         let (cdev, parent) = (inner.cdev.get(), inner.parent.get());
+        release::expect();
         // SAFETY: By the type invariant; nothing of it is used after the last line.
         unsafe {
             bindings::cdev_del(cdev);

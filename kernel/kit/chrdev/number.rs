@@ -4,6 +4,8 @@
 
 use kernel::{bindings, error::to_result, prelude::*};
 
+use super::release;
+
 /// The number of a character device, kept from others until dropped.
 ///
 /// # Invariants
@@ -60,5 +62,6 @@ impl Drop for Number {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
         unsafe { bindings::unregister_chrdev_region(self.0, 1) };
+        release::wait();
     }
 }
