@@ -29,9 +29,9 @@
 //! | left over, when the queue stops | the queue | free, by [`Handler::back`]: as [`Outcome::Used`] if the device was done with it, else as [`Outcome::Unused`] |
 //!
 //! [`Locked::add`] takes the chain by value, so while it is lent nobody can look at it, free it, or
-//! lend it twice. A chain that is refused comes back in the error ([`Refused`]). The memory told by
-//! [`Buffers`] is borrowed from the chain's contents, so it cannot be anybody else's, nor be less
-//! long-lived.
+//! lend it twice. A chain that is refused comes back in the error ([`Refused`]). All memory told by
+//! [`Buffers::describe`] is borrowed from the chain's contents at once, so it cannot be anybody
+//! else's, nor be less long-lived, nor be freed while the rest is told.
 //!
 //! # How a device goes
 //!
@@ -66,7 +66,7 @@
 //! [`Handler::notified`] and, by way of it, [`Handler::back`] run in hard interrupts: they must not
 //! sleep, and what they share with tasks must be behind the queue's lock ([`Locked::state`]) or
 //! atomic. The queue's lock turns interrupts off. No function of the driver's is called with it
-//! held, save those of [`Buffers`], which only tell.
+//! held, save [`Buffers::describe`], which only tells.
 //!
 //! A device is told of what was added when the queue is unlocked, after it is unlocked, and only if
 //! it wants to be told. So who adds several chains locks the queue once.

@@ -28,7 +28,7 @@ use kernel::{
 };
 use kit::{
     file::{self, Io, Operations},
-    virtio::{Buffers, Queue, Writable},
+    virtio::{Buffers, Queue, Readable, Writable},
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -41,8 +41,8 @@ const LINE: usize = 96;
 pub(crate) struct Notice(abi::Event);
 
 impl Buffers for Notice {
-    fn writable<'a>(&'a mut self, to: &mut Writable<'a>) {
-        to.bytes(self.0.as_mut_bytes());
+    fn describe<'a>(&'a mut self, _: &mut Readable<'a>, writable: &mut Writable<'a>) {
+        writable.bytes(self.0.as_mut_bytes());
     }
 }
 

@@ -40,17 +40,14 @@ pub(crate) struct Message {
 }
 
 impl Buffers for Message {
-    fn readable<'a>(&'a self, to: &mut Readable<'a>) {
-        to.bytes(self.request.as_bytes());
+    fn describe<'a>(&'a mut self, readable: &mut Readable<'a>, writable: &mut Writable<'a>) {
+        readable.bytes(self.request.as_bytes());
         for piece in &self.payload {
-            to.bytes(piece);
+            readable.bytes(piece);
         }
-    }
-
-    fn writable<'a>(&'a mut self, to: &mut Writable<'a>) {
-        to.bytes(self.reply.as_mut_bytes());
+        writable.bytes(self.reply.as_mut_bytes());
         for piece in &mut self.room {
-            to.bytes(piece);
+            writable.bytes(piece);
         }
     }
 }

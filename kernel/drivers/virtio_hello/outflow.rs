@@ -8,7 +8,7 @@
 use kernel::{fmt, fs::File, iov::IovIterSource, prelude::*, sync::poll::PollTable, sync::Arc};
 use kit::{
     file::Events,
-    virtio::{Buffers, Chain, Driver, Handler, Outcome, Queue, Readable, Refused, Setup},
+    virtio::{Buffers, Chain, Driver, Handler, Outcome, Queue, Readable, Refused, Setup, Writable},
     waiters::Waiters,
 };
 
@@ -21,8 +21,8 @@ pub(crate) struct Load {
 }
 
 impl Buffers for Load {
-    fn readable<'a>(&'a self, to: &mut Readable<'a>) {
-        to.bytes(&self.bytes[..self.len]);
+    fn describe<'a>(&'a mut self, readable: &mut Readable<'a>, _: &mut Writable<'a>) {
+        readable.bytes(&self.bytes[..self.len]);
     }
 }
 

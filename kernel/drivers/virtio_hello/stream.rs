@@ -17,7 +17,7 @@ use kernel::{
 };
 use kit::{
     file::{Events, Io, Operations},
-    virtio::{Buffers, Queue, Writable},
+    virtio::{Buffers, Queue, Readable, Writable},
 };
 
 use crate::{
@@ -32,8 +32,8 @@ pub(crate) const PIECE: usize = 4096;
 pub(crate) struct Piece(KVec<u8>);
 
 impl Buffers for Piece {
-    fn writable<'a>(&'a mut self, to: &mut Writable<'a>) {
-        to.bytes(&mut self.0);
+    fn describe<'a>(&'a mut self, _: &mut Readable<'a>, writable: &mut Writable<'a>) {
+        writable.bytes(&mut self.0);
     }
 }
 

@@ -186,22 +186,15 @@ impl Request {
 
 impl Buffers for Request {
     #[inline]
-    fn readable<'a>(&'a self, to: &mut Readable<'a>) {
-        to.bytes(self.header.as_bytes());
+    fn describe<'a>(&'a mut self, readable: &mut Readable<'a>, writable: &mut Writable<'a>) {
+        readable.bytes(self.header.as_bytes());
         match (self.data, &self.job) {
-            (Data::ToDevice, Job::Bio(bio, _)) => to.bio(bio),
-            (Data::Range, _) => to.bytes(self.range.as_bytes()),
+            (Data::ToDevice, Job::Bio(bio, _)) => readable.bio(bio),
+            (Data::Range, _) => readable.bytes(self.range.as_bytes()),
+            (Data::FromDevice, Job::Bio(bio, _)) => writable.bio(bio),
+            (Data::Id, _) => writable.bytes(&mut self.id),
             _ => (),
         }
-    }
-
-    #[inline]
-    fn writable<'a>(&'a mut self, to: &mut Writable<'a>) {
-        match (self.data, &self.job) {
-            (Data::FromDevice, Job::Bio(bio, _)) => to.bio(bio),
-            (Data::Id, _) => to.bytes(&mut self.id),
-            _ => (),
-        }
-        to.bytes(core::slice::from_mut(&mut self.status));
+        writable.bytes(core::slice::from_mut(&mut self.status));
     }
 }

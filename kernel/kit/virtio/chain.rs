@@ -14,18 +14,20 @@ use super::{Readable, Writable};
 /// What a chain is made of: a type of the driver's that owns the memory, and says what of it the
 /// device may read and write.
 ///
-/// Both functions are called when the chain is added to a queue, with the queue's lock held: they
-/// only tell. The device sees what is readable before what is writable, each in the order told.
-///
 /// The memory must be contiguous for the device: from `KBox`, `KVec` (not `VVec` or `KVVec`), the
 /// contents' own fields, or a bio. Any other is refused, and the chain with it
 /// ([`Unfit::NotContiguous`](super::Unfit)).
 pub trait Buffers: Send + Sized + 'static {
-    /// What the device may read.
-    fn readable<'a>(&'a self, _to: &mut Readable<'a>) {}
-
-    /// What the device may write.
-    fn writable<'a>(&'a mut self, _to: &mut Writable<'a>) {}
+    /// Tells what the device may read and what it may write.
+    ///
+    /// Called when the chain is added to a queue, with the queue's lock held: it only tells. The
+    /// device sees what is readable before what is writable, each in the order told.
+    ///
+    /// It is one function with one borrow, which all that is told is a part of, so that nothing of
+    /// that can be freed or changed before the chain is lent. (In two functions the second could
+    /// free what the first has told.) What is to be read and what is to be written are different
+    /// fields, or different parts of one.
+    fn describe<'a>(&'a mut self, readable: &mut Readable<'a>, writable: &mut Writable<'a>);
 }
 
 struct Contents<B> {

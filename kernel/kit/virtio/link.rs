@@ -140,9 +140,10 @@ impl<H: Handler> Link<H> {
         chain.set_room(lists.room);
         let raw = chain.into_raw();
         // SAFETY: By the type invariant the virtqueue is there, and nobody else uses it. The lists
-        // are ended, not both empty, and describe memory that belongs to the chain's contents,
-        // which were borrowed to tell of it: from here on nobody can reach them, until the chain
-        // is taken out of the virtqueue. So the memory stays, and only the device uses it.
+        // are ended, not both empty, and describe memory that was all lent out of one borrow of the
+        // chain's contents: so it was all there when that was over. Since then nobody has reached
+        // the contents, nor can, until the chain is taken out of the virtqueue. So the memory
+        // stays, and what of it is to be written only the device uses.
         let added = unsafe {
             virtio::virtqueue_add_sgs(
                 vq,

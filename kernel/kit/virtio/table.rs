@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The list of memory that a chain is made of, as the virtio core takes it.
+//! The lists of memory that a chain is made of, as the virtio core takes them.
 //!
-//! The core reads the list while a chain is added and keeps nothing of it. So one table, made with
-//! its queue and guarded by its lock, serves all chains, and adding one allocates no list.
+//! The core reads the lists while a chain is added and keeps nothing of them. So one table, made
+//! with its queue and guarded by its lock, serves all chains, and adding one allocates no list.
 //!
 //! C header: [`include/linux/scatterlist.h`](srctree/include/linux/scatterlist.h)
 
@@ -20,19 +20,17 @@ const END: c_ulong = 2;
 /// Bytes of the longest entry, whatever the device and its mapping allow.
 const MAX_LEN: usize = 1 << 30;
 
-/// A list for chains of up to a certain number of entries.
+/// Memory that a chain has for one direction.
 ///
 /// # Invariants
 ///
-/// `entries[..used]` each describe memory that was there when they were written, `readable` of them
-/// for the device to read and the others for it to write. `used` is at most `max_entries`, and that
-/// at most the number of entries.
-pub(super) struct Table {
+/// `entries[..used]` each describe memory that was there when they were written. `used` is at most
+/// `max_entries`, and that at most the number of entries.
+struct List {
     entries: KVec<scatterlist>,
     max_entries: usize,
     max_len: usize,
     used: usize,
-    readable: usize,
     bytes: usize,
     unfit: Option<Unfit>,
 }
@@ -47,9 +45,9 @@ pub(super) struct Lists {
     pub(super) room: usize,
 }
 
-impl Table {
-    /// A table for chains of up to `max_entries` entries.
-    pub(super) fn new(max_entries: usize) -> Result<Self> {
+impl List {
+    /// A list of up to `max_entries` entries.
+    fn new(max_entries: usize) -> Result<Self> {
         let entries = KVec::from_elem(pin_init::zeroed::<scatterlist>(), max_entries, GFP_KERNEL)?;
         // INVARIANT: None is used.
         Ok(Self {
@@ -57,53 +55,30 @@ impl Table {
             max_entries,
             max_len: MAX_LEN,
             used: 0,
-            readable: 0,
             bytes: 0,
             unfit: None,
         })
     }
 
-    /// Restricts chains to what the queue and the mapping of its device take.
-    pub(super) fn restrict(&mut self, max_entries: usize, max_len: usize) {
+    fn restrict(&mut self, max_entries: usize, max_len: usize) {
+        // INVARIANT: None is used any more.
+        self.clear();
         self.max_entries = self.entries.len().min(max_entries);
         self.max_len = max_len.clamp(1, MAX_LEN);
     }
 
-    /// Describes what a chain is made of.
     #[inline]
-    pub(super) fn describe<B: Buffers>(&mut self, buffers: &mut B) -> Result<Lists, Unfit> {
+    fn clear(&mut self) {
         (self.used, self.bytes, self.unfit) = (0, 0, None);
-        buffers.readable(&mut Readable { table: self });
-        (self.readable, self.bytes) = (self.used, 0);
-        buffers.writable(&mut Writable { table: self });
-        match self.unfit {
-            Some(unfit) => Err(unfit),
-            None if self.used == 0 => Err(Unfit::Empty),
-            None => Ok(self.lists()),
-        }
     }
 
-    /// The lists, ended.
+    /// The list, ended; a place without entries if it is empty.
     #[inline]
-    fn lists(&mut self) -> Lists {
-        let (readable, used) = (self.readable, self.used);
-        for end in [readable, used] {
-            if let Some(last) = self.entries[..end].last_mut() {
-                last.page_link |= END;
-            }
+    fn ended(&mut self) -> *mut scatterlist {
+        if let Some(last) = self.entries[..self.used].last_mut() {
+            last.page_link |= END;
         }
-        let first = self.entries.as_mut_ptr();
-        let second = first.wrapping_add(readable);
-        Lists {
-            heads: if readable > 0 {
-                [first, second]
-            } else {
-                [second, second]
-            },
-            readable: (readable > 0).into(),
-            writable: (used > readable).into(),
-            room: self.bytes,
-        }
+        self.entries.as_mut_ptr()
     }
 
     /// Takes the next entry.
@@ -165,12 +140,71 @@ impl Table {
     }
 }
 
+/// The two lists of a chain. There is room for the longest chain in each, as how a chain's entries
+/// are divided is known when it has told all of them.
+pub(super) struct Table {
+    readable: List,
+    writable: List,
+    max_entries: usize,
+}
+
+impl Table {
+    /// A table for chains of up to `max_entries` entries.
+    pub(super) fn new(max_entries: usize) -> Result<Self> {
+        Ok(Self {
+            readable: List::new(max_entries)?,
+            writable: List::new(max_entries)?,
+            max_entries,
+        })
+    }
+
+    /// Restricts chains to what the queue and the mapping of its device take.
+    pub(super) fn restrict(&mut self, max_entries: usize, max_len: usize) {
+        self.max_entries = self.readable.entries.len().min(max_entries);
+        self.readable.restrict(max_entries, max_len);
+        self.writable.restrict(max_entries, max_len);
+    }
+
+    /// Describes what a chain is made of.
+    #[inline]
+    pub(super) fn describe<B: Buffers>(&mut self, buffers: &mut B) -> Result<Lists, Unfit> {
+        let (readable, writable) = (&mut self.readable, &mut self.writable);
+        readable.clear();
+        writable.clear();
+        buffers.describe(
+            &mut Readable { list: readable },
+            &mut Writable { list: writable },
+        );
+        if let Some(unfit) = readable.unfit.or(writable.unfit) {
+            return Err(unfit);
+        }
+        match readable.used + writable.used {
+            0 => return Err(Unfit::Empty),
+            used if used > self.max_entries => return Err(Unfit::TooLong),
+            _ => (),
+        }
+        let (first, second) = (readable.ended(), writable.ended());
+        let is_read = readable.used > 0;
+        Ok(Lists {
+            heads: if is_read {
+                [first, second]
+            } else {
+                [second, second]
+            },
+            readable: is_read.into(),
+            writable: (writable.used > 0).into(),
+            room: writable.bytes,
+        })
+    }
+}
+
 /// Takes what a chain has for the device to read.
 ///
-/// The lifetime is that of the borrow of the chain's contents. So what is given here belongs to the
-/// contents (or lives for ever), and stays as it is until the chain has come back.
+/// The lifetime is that of the one borrow of the chain's contents in [`Buffers::describe`]. So what
+/// is given here is kept by the contents (or lives for ever), and cannot be freed or changed before
+/// the chain is lent; from then on nobody reaches the contents, until it has come back.
 pub struct Readable<'a> {
-    table: &'a mut Table,
+    list: &'a mut List,
 }
 
 impl<'a> Readable<'a> {
@@ -178,7 +212,7 @@ impl<'a> Readable<'a> {
     /// are boxed.
     #[inline]
     pub fn bytes(&mut self, bytes: &'a [u8]) {
-        self.table.push_bytes(bytes.as_ptr(), bytes.len());
+        self.list.push_bytes(bytes.as_ptr(), bytes.len());
     }
 
     /// The data of a bio that writes; a bio without data adds nothing.
@@ -186,10 +220,10 @@ impl<'a> Readable<'a> {
     pub fn bio(&mut self, bio: &'a Bio) {
         for segment in bio.segments() {
             if segment.is_fillable() {
-                self.table.unfit = Some(Unfit::WrongDirection);
+                self.list.unfit = Some(Unfit::WrongDirection);
                 return;
             }
-            self.table.push_segment(&segment);
+            self.list.push_segment(&segment);
         }
     }
 }
@@ -197,14 +231,14 @@ impl<'a> Readable<'a> {
 /// Takes what a chain has for the device to write. As [`Readable`], and nobody else may look at it
 /// meanwhile.
 pub struct Writable<'a> {
-    table: &'a mut Table,
+    list: &'a mut List,
 }
 
 impl<'a> Writable<'a> {
     /// As [`Readable::bytes`].
     #[inline]
     pub fn bytes(&mut self, bytes: &'a mut [u8]) {
-        self.table.push_bytes(bytes.as_ptr(), bytes.len());
+        self.list.push_bytes(bytes.as_ptr(), bytes.len());
     }
 
     /// The memory of a bio that reads; a bio without data adds nothing.
@@ -212,10 +246,10 @@ impl<'a> Writable<'a> {
     pub fn bio(&mut self, bio: &'a Bio) {
         for segment in bio.segments() {
             if !segment.is_fillable() {
-                self.table.unfit = Some(Unfit::WrongDirection);
+                self.list.unfit = Some(Unfit::WrongDirection);
                 return;
             }
-            self.table.push_segment(&segment);
+            self.list.push_segment(&segment);
         }
     }
 }
