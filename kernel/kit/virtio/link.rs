@@ -161,17 +161,20 @@ impl<H: Handler> Link<H> {
         }
         // SAFETY: Just given up, and the core did not take it.
         let chain = unsafe { Chain::from_raw(raw) };
-        Err(Refused::new(chain, self.why(Error::from_errno(added))))
+        Err(Refused::new(chain, self.why()))
     }
 
     /// Why the core did not take a chain.
+    ///
+    /// The error does not say: `EIO` is that of a broken queue, and of a packed ring for which
+    /// memory could not be mapped just then, which a split ring calls `ENOMEM`.
     #[cold]
-    fn why(&self, error: Error) -> Why {
-        if error == EIO {
+    fn why(&self) -> Why {
+        if self.is_broken() {
             self.check();
             Why::Gone
         } else if self.in_flight > 0 {
-            // Also what is short (memory to map it) is given back with what is in flight.
+            // Also what is short (memory, or room to map it) is given back with what is in flight.
             Why::Full
         } else {
             Why::NoMemory
