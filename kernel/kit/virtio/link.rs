@@ -116,7 +116,7 @@ impl<H: Handler> Link<H> {
     }
 
     /// Tells the watch if the core has given up on the virtqueue.
-    fn check(&self) {
+    pub(super) fn check(&self) {
         if let Some(connection) = self.live().filter(|_| self.is_broken()) {
             // SAFETY: By the type invariant.
             unsafe { connection.watch.as_ref() }.broken();

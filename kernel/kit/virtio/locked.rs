@@ -11,7 +11,7 @@ use kernel::{
 use kit_bindings as virtio;
 
 use super::{queue::Inner, Buffers, Chain, Handler};
-use crate::compat::SpinLockIrqGuard;
+use crate::compat::{SpinLockIrq, SpinLockIrqGuard};
 
 /// Why a chain was not added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +75,7 @@ impl<B: Buffers> From<Refused<B>> for Error {
 
 /// A queue that is locked until this is dropped.
 pub struct Locked<'a, H: Handler> {
+    lock: &'a SpinLockIrq<Inner<H>>,
     /// Dropped in `drop()`, and nowhere else.
     inner: ManuallyDrop<SpinLockIrqGuard<'a, Inner<H>>>,
     added: bool,
@@ -82,9 +83,10 @@ pub struct Locked<'a, H: Handler> {
 
 impl<'a, H: Handler> Locked<'a, H> {
     #[inline]
-    pub(super) fn new(inner: SpinLockIrqGuard<'a, Inner<H>>) -> Self {
+    pub(super) fn new(lock: &'a SpinLockIrq<Inner<H>>) -> Self {
         Self {
-            inner: ManuallyDrop::new(inner),
+            lock,
+            inner: ManuallyDrop::new(lock.lock()),
             added: false,
         }
     }
@@ -127,7 +129,10 @@ impl<'a, H: Handler> Locked<'a, H> {
         if core::mem::take(&mut self.added) {
             if let Some(vq) = self.inner.link.prepare_kick() {
                 // SAFETY: It is live, and the lock is held.
-                unsafe { virtio::virtqueue_notify(vq) };
+                let notified = unsafe { virtio::virtqueue_notify(vq) };
+                if !notified {
+                    self.inner.link.check();
+                }
             }
         }
         condition.wait(&mut self.inner);
@@ -147,6 +152,15 @@ impl<'a, H: Handler> Locked<'a, H> {
     #[doc(alias = "virtqueue_enable_cb")]
     pub fn enable_callbacks(&mut self) -> bool {
         self.inner.link.enable_callbacks()
+    }
+}
+
+impl<H: Handler> Locked<'_, H> {
+    /// The device could not be told, so nothing that it has comes back: the core has given up on the
+    /// virtqueue. To be called without the lock.
+    #[cold]
+    fn unheard(&self) {
+        self.lock.lock().link.check();
     }
 }
 
@@ -171,6 +185,9 @@ impl<H: Handler> Drop for Locked<'_, H> {
         unsafe { ManuallyDrop::drop(&mut self.inner) };
         // SAFETY: The virtqueue was live under the lock, and stays as said. Notifying needs no
         // other lock.
-        unsafe { virtio::virtqueue_notify(vq) };
+        let notified = unsafe { virtio::virtqueue_notify(vq) };
+        if !notified {
+            self.unheard();
+        }
     }
 }

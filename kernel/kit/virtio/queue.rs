@@ -85,7 +85,7 @@ impl<H: Handler> Queue<H> {
     /// of what was added, if it wants to know.
     #[inline]
     pub fn lock(&self) -> Locked<'_, H> {
-        Locked::new(self.inner.lock())
+        Locked::new(&self.inner)
     }
 
     /// Adds a chain, and tells the device.
