@@ -47,7 +47,8 @@
 //! 5. The device is reset, and touches no memory any more; callbacks have returned.
 //! 6. Each chain that is left comes back through [`Handler::back`]; then [`Handler::stopped`] tells
 //!    that there is none.
-//! 7. The virtqueues are deleted, and the driver's value is dropped. References to it, and to its
+//! 7. The device is reset once more, if 3 to 6 came early: the core may have started it in between.
+//!    The virtqueues are deleted, and the driver's value is dropped. References to it, and to its
 //!    queues, may live on: they find queues that are empty and refuse everything.
 //!
 //! # A device that lies

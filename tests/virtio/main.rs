@@ -4,6 +4,7 @@
 mod data;
 mod device;
 mod hello;
+mod hostile;
 mod pairs;
 mod removal;
 

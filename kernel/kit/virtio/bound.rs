@@ -299,11 +299,15 @@ impl<T: Driver> Bound<T> {
         kept.stop();
         // A queue that found its device broken may have asked for a call.
         kept.cancel();
-        // SAFETY: The device is there, and its operations for as long. The queues are idle, so
-        // nobody uses a virtqueue. Callbacks that a device might still ask for are over when this
-        // returns.
+        let device = kept.device.as_ptr();
+        // The queues may have been stopped long ago, and then the device may have been started
+        // since: the core does that after a probe during which it was reset. It wants it reset now.
+        // SAFETY: By the type invariant. The queues are idle, so nobody uses a virtqueue.
+        unsafe { virtio::virtio_reset_device(device) };
+        // SAFETY: The device is there, and its operations for as long. The virtqueues were found,
+        // and nobody uses them, as above. Callbacks that a device might still ask for are over when
+        // this returns.
         unsafe {
-            let device = kept.device.as_ptr();
             if let Some(del_vqs) = (*(*device).config).del_vqs {
                 del_vqs(device);
             }
