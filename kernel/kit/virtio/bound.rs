@@ -304,6 +304,10 @@ impl<T: Driver> Bound<T> {
         // since: the core does that after a probe during which it was reset. It wants it reset now.
         // SAFETY: By the type invariant. The queues are idle, so nobody uses a virtqueue.
         unsafe { virtio::virtio_reset_device(device) };
+        // Without virtqueues a transport may have nothing to give back, and not look.
+        if kept.queues.is_empty() {
+            return;
+        }
         // SAFETY: The device is there, and its operations for as long. The virtqueues were found,
         // and nobody uses them, as above. Callbacks that a device might still ask for are over when
         // this returns.
