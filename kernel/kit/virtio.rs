@@ -40,8 +40,8 @@
 //! out:
 //!
 //! 1. No change of the configuration is told any more.
-//! 2. [`Driver::remove`]. (If a queue is broken, 3 to 6 come first: the driver must not wait for
-//!    what cannot come.)
+//! 2. [`Driver::remove`]. (If a queue is broken, 3 to 6 come first of all: neither this nor a
+//!    [`Driver::config_changed`] that still runs must wait for what cannot come.)
 //! 3. Each queue is disconnected: from now on it refuses chains ([`Why::Gone`]) and gives none.
 //! 4. Whoever is just notifying the device has done so (`synchronize_rcu()`).
 //! 5. The device is reset, and touches no memory any more; callbacks have returned.

@@ -23,12 +23,10 @@ use super::{
 };
 use crate::{
     delayed::{Delayed, Expired},
-    flag::Flag,
     rcu_cell::wait_for_readers,
 };
 
-/// A device, its queues, and the driver's value for it. What happens to it outside of a callback
-/// happens in a delayed call.
+/// A device, its queues, and the driver's value for it.
 ///
 /// # Invariants
 ///
@@ -38,10 +36,8 @@ pub(super) struct Bound<T: Driver> {
     device: NonNull<virtio::virtio_device>,
     queues: KVec<Arc<dyn AnyQueue>>,
     driver: Arc<T>,
-    /// The configuration has changed, and the driver was not told yet.
-    changed: Flag,
-    /// The core has given up on a queue.
-    broken: Flag,
+    #[pin]
+    changes: Delayed<Changes<T>>,
     /// Which queue each CPU is to use, once the virtqueues are found.
     #[pin]
     cpus: Mutex<Option<CpuMap>>,
@@ -55,8 +51,27 @@ unsafe impl<T: Driver> Send for Bound<T> {}
 // SAFETY: As above.
 unsafe impl<T: Driver> Sync for Bound<T> {}
 
-/// How a bound device is kept: in a box that its `priv` points to.
+/// How a bound device is kept: in a box that its `priv` points to. The delayed call is the one that
+/// stops its queues when the core has given up on one.
 pub(super) type Kept<T> = Delayed<Bound<T>>;
+
+/// Tells the driver in a delayed call that the configuration has changed.
+///
+/// It is a call of its own: a driver that is told may wait for a chain, and if the device breaks
+/// meanwhile, only stopping the queues gives that back.
+///
+/// # Invariants
+///
+/// As those of [`Bound`].
+struct Changes<T: Driver> {
+    device: NonNull<virtio::virtio_device>,
+    driver: Arc<T>,
+}
+
+// SAFETY: As for `Bound`.
+unsafe impl<T: Driver> Send for Changes<T> {}
+// SAFETY: As for `Bound`.
+unsafe impl<T: Driver> Sync for Changes<T> {}
 
 impl<T: Driver> Bound<T> {
     /// Binds a device: probes it, connects its queues, and lets the driver start.
@@ -100,13 +115,19 @@ impl<T: Driver> Bound<T> {
         queues: KVec<Arc<dyn AnyQueue>>,
         driver: Arc<T>,
     ) -> Result<Pin<KBox<Kept<T>>>> {
+        // INVARIANT: The device is being bound.
+        let changes = Ok(Changes {
+            device,
+            driver: driver.clone(),
+        });
+        let class = (static_lock_class!(), static_lock_class!());
+        let changes = Delayed::new::<Error>(c"kit_virtio_config", class.0, class.1, changes);
         let bound = try_pin_init!(Self {
-            // INVARIANT: The caller is being bound.
+            // INVARIANT: It is being bound.
             device,
             queues,
             driver,
-            changed: Flag::new(false),
-            broken: Flag::new(false),
+            changes <- changes,
             cpus <- new_mutex!(None, "Bound::cpus"),
             stopped <- new_mutex!(false, "Bound::stopped"),
         });
@@ -123,15 +144,15 @@ impl<T: Driver> Bound<T> {
     pub(super) unsafe fn unbind(device: NonNull<virtio::virtio_device>) {
         // SAFETY: `bind()` has left it there, and it is kept until the end of this function.
         let kept = unsafe { &*(*device.as_ptr()).priv_.cast::<Kept<T>>() };
-        // The core has seen to it that no change of the configuration is told any more.
-        kept.cancel();
-        // A call may still be asked for, to stop the queues: not to tell what was cancelled just now.
-        kept.changed.set(false);
         // If the device has gone already, or has made a mess, whatever is in the queues must come
-        // back first: the driver may wait for it.
+        // back first: the driver may wait for it, also where it is told of a change. The call that
+        // does so is waited for if it runs, and not needed if it does not.
+        kept.cancel();
         if kept.queues.iter().any(|queue| queue.is_broken()) {
             kept.stop();
         }
+        // The core has seen to it that no change of the configuration is told any more.
+        kept.changes.cancel();
         T::remove(kept.driver.as_arc_borrow());
         Self::end(kept);
         // SAFETY: As in `bind()`.
@@ -266,17 +287,16 @@ impl<T: Driver> Bound<T> {
     pub(super) unsafe fn config_changed(device: NonNull<virtio::virtio_device>) {
         // SAFETY: By the function's contract; `unbind()` is called after the core has ended this.
         if let Some(kept) = unsafe { (*device.as_ptr()).priv_.cast::<Kept<T>>().as_ref() } {
-            kept.changed.set(true);
-            kept.schedule(0);
+            kept.changes.schedule(0);
         }
     }
 
     /// Stops the queues, and has each chain that is in them come back. Once; later calls wait until
-    /// that is done.
-    fn stop(&self) {
+    /// that is done. Says whether it was this call.
+    fn stop(&self) -> bool {
         let mut stopped = self.stopped.lock();
         if core::mem::replace(&mut *stopped, true) {
-            return;
+            return false;
         }
         for queue in &self.queues {
             queue.disconnect();
@@ -292,6 +312,7 @@ impl<T: Driver> Bound<T> {
             unsafe { queue.drain() };
             queue.stopped();
         }
+        true
     }
 
     /// Stops, and deletes the virtqueues.
@@ -321,23 +342,27 @@ impl<T: Driver> Bound<T> {
 
 impl<T: Driver> Watch for Kept<T> {
     fn broken(&self) {
-        self.broken.set(true);
         self.schedule(0);
     }
 }
 
 impl<T: Driver> Expired for Bound<T> {
     fn expired(this: &Kept<T>) {
-        if this.broken.get() {
+        // More than one may have found it broken.
+        if this.stop() {
+            let device = this.device();
             dev_err!(
-                this.device().dev(),
+                device.dev(),
                 "the device is broken: its queues are stopped\n"
             );
-            this.stop();
         }
-        if this.changed.get() {
-            this.changed.set(false);
-            T::config_changed(this.driver.as_arc_borrow(), &this.device());
-        }
+    }
+}
+
+impl<T: Driver> Expired for Changes<T> {
+    fn expired(this: &Delayed<Self>) {
+        // SAFETY: By the type invariant.
+        let device = unsafe { Device::new(this.device) };
+        T::config_changed(this.driver.as_arc_borrow(), &device);
     }
 }

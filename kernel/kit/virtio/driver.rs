@@ -58,6 +58,9 @@ pub trait Driver: Send + Sync + Sized + 'static {
     fn remove(_this: ArcBorrow<'_, Self>) {}
 
     /// The device has changed its configuration. In process context.
+    ///
+    /// It may wait for a chain: a device that breaks meanwhile has its queues stopped all the same.
+    /// One that just never answers holds up the removal, which waits for this.
     fn config_changed(_this: ArcBorrow<'_, Self>, _device: &Device<'_, Self>) {}
 }
 
