@@ -20,7 +20,8 @@ fn removal_by_force_ends_io_with_errors_and_nothing_hangs() {
         let ended = fio.wait()?;
         assert_ne!(ended.status.code(), 0, "fio did not notice");
         guest.check("grep -E 'Input/output error|No such device' /tmp/fio.log")?;
-        guest.check("simctl create && rmmod simblk").map(drop)
+        // udev looks at the new disk, too.
+        guest.check("simctl create && udevadm settle && rmmod simblk").map(drop)
     });
 }
 
