@@ -94,7 +94,8 @@ fn missing(needed: Version, cause: Error) -> Error {
         Kind::Need | Kind::Network | Kind::NotFound => {
             let kind = cause.kind();
             let message = format!("bindgen {needed} or newer is not installed and cannot be fetched");
-            Error::new(kind, message).with_help(help(needed)).with_source(cause)
+            let network = if kind == Kind::Network { "check the network; or: " } else { "" };
+            Error::new(kind, message).with_help(format!("{network}{}", help(needed))).with_source(cause)
         }
         _ => cause,
     }
