@@ -42,7 +42,10 @@ pub(super) fn ensure(cache: &Cache, leases: &mut Vec<Lease>) -> Result<(PathBuf,
         return Ok((path.parent().map(Path::to_owned).unwrap_or_default(), version));
     }
     let suites = recipe.bindgen.suites;
-    let key = Key::new(NAME).with("suites", suites.join(" ")).with("packages", PACKAGES.join(" "));
+    let key = Key::new(NAME)
+        .with("suites", suites.join(" "))
+        .with("packages", PACKAGES.join(" "))
+        .with("script", script());
     let lease = cache
         .entry(super::TOOLS, &key)?
         .get_or_make(WHAT, |dir| unpack(cache, &suites, dir))
